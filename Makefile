@@ -1,0 +1,43 @@
+# Two commands: `make demo` runs the instrument, `make test` passes the tests.
+# Both make .venv first. Windows: the same lines stand in README.md.
+
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+PYTHON ?= python3
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	rm -rf runs/demo.zarr
+	$(BIN)/opticalnet acquire --sample ss --grid 7 --out runs/demo.zarr
+	$(BIN)/opticalnet reconstruct runs/demo.zarr
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(INSTALL) ".[test]"
+	touch $@
+
+.venv/installed-dev: .venv/installed-test
+	$(INSTALL) ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv runs

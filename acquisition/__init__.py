@@ -1,0 +1,1 @@
+"""The scan: plan, engine, drift, run store."""

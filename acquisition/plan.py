@@ -1,0 +1,118 @@
+"""The scan as a value: which points, in which order, with what light."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from configs.errors import LimitError
+from configs.geometry import SampleFrame
+from configs.instrument import Direction, Travel
+from configs.value import Pair, Positive, PositiveInt, Value
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPoint:
+    """One position of a scan.
+
+    ``index`` is ``row * columns + column`` whatever the order of visiting: it is
+    where the frame is stored and what every prediction is keyed by.
+    """
+
+    index: int
+    row: int
+    column: int
+    target_um: tuple[float, float]
+
+
+class LandmarkSchedule(Value):
+    """When to look whether the sample has drifted, and when to stop for it."""
+
+    every_lines: PositiveInt = 8
+    frames: PositiveInt = 8
+    """Frames taken and summed per visit."""
+    max_residual: Annotated[float, Field(gt=1)] = 1.2
+    """Largest normalised residual against the first visit; 1 is noise alone."""
+
+
+class ScanPlan(Value):
+    """A raster of squares under a fixed beam.
+
+    ``configs.geometry`` says how rows, columns and stage axes lie.
+    """
+
+    rows: PositiveInt = 66
+    columns: PositiveInt = 66
+    pitch_nm: Positive = 180.0
+    margin: Annotated[int, Field(ge=0)] = 1
+    """Points scanned beyond the sample on every side."""
+    order: Literal["raster", "snake"] = "raster"
+    exposure_ms: Positive = 10.0
+    grid: Literal[3, 5, 7] = 7
+    """Squares along a side that the frame network says of each frame."""
+    centre_um: Pair
+    """Stage position (x, y) with the beam on the centre of the sample."""
+    x_direction: Direction = 1
+    y_direction: Direction = 1
+    landmark: LandmarkSchedule | None = LandmarkSchedule()
+    """``None``: the sample is not watched for drift."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of everything random in a simulated instrument."""
+
+    @model_validator(mode="after")
+    def _has_a_sample(self) -> Self:
+        if min(self.rows, self.columns) <= 2 * self.margin:
+            raise ValueError(
+                f"rows and columns must exceed twice the margin of {self.margin},"
+                f" got {self.rows} x {self.columns}"
+            )
+        return self
+
+    def __len__(self) -> int:
+        """Return the number of points."""
+        return self.rows * self.columns
+
+    @property
+    def sample_shape(self) -> tuple[int, int]:
+        """Rows and columns of squares that the scan covers."""
+        return self.rows - 2 * self.margin, self.columns - 2 * self.margin
+
+    @property
+    def frame(self) -> SampleFrame:
+        """Where the squares of the sample lie in stage coordinates."""
+        directions = (self.x_direction, self.y_direction)
+        return SampleFrame(*self.sample_shape, self.pitch_nm, self.centre_um, directions)
+
+    def point(self, row: int, column: int) -> ScanPoint:
+        """Return the point at a row and column of the scan."""
+        target_um = self.frame.stage_um(row - self.margin, column - self.margin)
+        return ScanPoint(row * self.columns + column, row, column, target_um)
+
+    def lines(self) -> Iterator[list[ScanPoint]]:
+        """Yield the rows of the scan, each in the order of visiting."""
+        for row in range(self.rows):
+            line = [self.point(row, column) for column in range(self.columns)]
+            yield line[::-1] if self.order == "snake" and row % 2 else line
+
+    def points(self) -> Iterator[ScanPoint]:
+        """Yield all points in the order of visiting."""
+        for line in self.lines():
+            yield from line
+
+    def check_travel(self, limits: Travel) -> None:
+        """Raise ``LimitError`` unless the whole scan lies within the limits."""
+        corners = [
+            self.point(row, column).target_um
+            for row in (0, self.rows - 1)
+            for column in (0, self.columns - 1)
+        ]
+        for axis, allowed, targets in zip(
+            "xy", (limits.x_um, limits.y_um), zip(*corners, strict=True), strict=True
+        ):
+            if min(targets) < allowed[0] or max(targets) > allowed[1]:
+                raise LimitError(
+                    f"plan: {axis} from {min(targets):.2f} to {max(targets):.2f} um leaves the"
+                    f" travel of {allowed[0]:g} to {allowed[1]:g} um; nothing moved:"
+                    " move centre_um or scan less"
+                )

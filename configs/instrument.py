@@ -1,0 +1,196 @@
+"""What an instrument is made of: optics, camera, stage, travel, timing."""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from configs.optics import Optics
+from configs.value import Fraction, NonNegative, Pair, Positive, PositiveInt, Value
+
+SIMULATED_PORT: Final = "simulated"
+Direction = Literal[1, -1]
+Property = Annotated[str | int | float, Field(union_mode="left_to_right")]
+
+
+class Sensor(Value):
+    """How photo-electrons become digital numbers, per delivered pixel.
+
+    Defaults: a 4-megapixel sCMOS of the back-lit class.
+    """
+
+    quantum_efficiency: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Photo-electrons per photon, at the wavelength in use."""
+    gain_e_per_adu: Positive = 0.46
+    offset_adu: NonNegative = 100.0
+    read_noise_e: NonNegative = 1.6
+    """Root mean square over the pixels."""
+    full_well_e: Positive = 30_000.0
+
+
+class SensorMaps(Value):
+    """Spread of the simulated sensor's pixels around their common values."""
+
+    median_read_noise_e: Positive = 1.0
+    """With the sensor's rms, it fixes the log-normal tail."""
+    response_nonuniformity: Fraction = 0.01
+    """Relative standard deviation of the pixels' response."""
+    hot_pixels: Fraction = 0.005
+    hot_pixel_e_per_s: NonNegative = 50.0
+    dark_e_per_s: NonNegative = 0.06
+
+
+class SimulatedCameraConfig(Value):
+    """A camera that looks at the simulated world."""
+
+    kind: Literal["simulated"] = "simulated"
+    sensor: Sensor = Sensor()
+    open_peak_e_per_ms: Positive = 200.0
+    """Photo-electrons per ms at the brightest pixel of an all-open sample."""
+    maps: SensorMaps = SensorMaps()
+    readout_ms: NonNegative = 1.0
+
+
+class MicroManagerCameraConfig(Value):
+    """A camera that Micro-Manager drives."""
+
+    kind: Literal["micromanager"]
+    library: str
+    """Adapter library, for example ``HamamatsuHam``."""
+    device: str
+    """Device in that library, for example ``HamamatsuHam_DCAM``."""
+    properties: dict[str, Property] = Field(default_factory=dict)
+    """Set after initialisation, in this order; numbers as Micro-Manager shows them."""
+    sensor: Sensor = Sensor()
+    open_peak_e_per_ms: Positive = 200.0
+    """Photo-electrons per ms at the brightest pixel of an open area: measure it once."""
+
+
+class StageAxes(Value):
+    """How the axes of a stage lie: see ``configs.geometry``."""
+
+    x_direction: Direction = 1
+    """-1 where a rising x moves the beam towards lower columns of the sample."""
+    y_direction: Direction = 1
+    """-1 where a rising y moves the beam towards lower rows of the sample."""
+
+
+class SimulatedStageConfig(StageAxes):
+    """A closed-loop piezo stage, simulated."""
+
+    kind: Literal["simulated"] = "simulated"
+    settling_ms: Positive = 10.0
+    """Until a step of one square has come to rest within a nanometre."""
+    slew_um_per_s: Positive = 10_000.0
+    noise_nm: NonNegative = 0.5
+    """Root mean square of the position under closed loop, per axis."""
+
+
+class MicroManagerStageConfig(StageAxes):
+    """An XY stage that Micro-Manager drives."""
+
+    kind: Literal["micromanager"]
+    library: str
+    device: str
+    properties: dict[str, Property] = Field(default_factory=dict)
+
+
+class GcsStageConfig(StageAxes):
+    """A piezo controller that speaks PI's General Command Set 2.0."""
+
+    kind: Literal["gcs"]
+    port: str
+    """``COM3``, ``/dev/ttyUSB0``, ``socket://host:port``; or ``simulated``: a byte-level
+    simulated E-727 behind a real serial line."""
+    baud_rate: PositiveInt = 115_200
+    rts_cts: bool = False
+    x_axis: str = "1"
+    y_axis: str = "2"
+    reply_timeout_s: Positive = 1.0
+
+
+CameraConfig = Annotated[
+    SimulatedCameraConfig | MicroManagerCameraConfig, Field(discriminator="kind")
+]
+StageConfig = Annotated[
+    SimulatedStageConfig | MicroManagerStageConfig | GcsStageConfig, Field(discriminator="kind")
+]
+
+
+class Travel(Value):
+    """Where the stage may go; a controller's own limits hold as well."""
+
+    x_um: Pair = (0.0, 200.0)
+    """Lowest and highest position."""
+    y_um: Pair = (0.0, 200.0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for axis, (low, high) in (("x_um", self.x_um), ("y_um", self.y_um)):
+            if low >= high:
+                raise ValueError(f"{axis} must be [lowest, highest], got [{low}, {high}]")
+        return self
+
+    @property
+    def centre_um(self) -> tuple[float, float]:
+        """Middle of the travel, (x, y)."""
+        return (sum(self.x_um) / 2, sum(self.y_um) / 2)
+
+
+class Timing(Value):
+    """Deadlines and tolerances of a scan."""
+
+    move_timeout_s: Positive = 2.0
+    """For a move to settle."""
+    frame_timeout_s: Positive = 5.0
+    """For a frame to arrive after the exposure has ended."""
+    position_tolerance_nm: Positive = 20.0
+    """Largest distance between target and read-back of a good point."""
+    attempts: PositiveInt = 3
+    """Tries per point before it is marked invalid."""
+
+
+class Environment(Value):
+    """What disturbs a simulated instrument; zero switches a disturbance off."""
+
+    drift_nm_per_min: Pair = (3.0, -2.0)
+    """Linear drift of the sample under the stage, (x, y)."""
+    random_walk_nm_per_sqrt_min: NonNegative = 1.0
+    vibration_nm: NonNegative = 0.5
+    """Root mean square per axis, averaged over an exposure."""
+    laser_noise: Fraction = 0.005
+    """Relative standard deviation of the power from frame to frame."""
+    background_e_per_ms: NonNegative = 0.05
+    """Stray light, photo-electrons per pixel."""
+
+
+class InstrumentConfig(Value):
+    """A whole instrument.
+
+    ``environment`` describes the world of a simulated camera, and only that.
+    """
+
+    name: str
+    optics: Optics = Optics()
+    camera: CameraConfig = SimulatedCameraConfig()
+    stage: StageConfig = SimulatedStageConfig()
+    travel: Travel = Travel()
+    timing: Timing = Timing()
+    environment: Environment | None = None
+
+    @model_validator(mode="after")
+    def _environment_is_simulated(self) -> Self:
+        if self.environment is not None and self.camera.kind != "simulated":
+            raise ValueError("environment goes with a simulated camera only; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _world_is_shared(self) -> Self:
+        simulated_stage = self.stage.kind == "simulated" or (
+            self.stage.kind == "gcs" and self.stage.port == SIMULATED_PORT
+        )
+        if self.camera.kind == "simulated" and not simulated_stage:
+            raise ValueError(
+                "a simulated camera needs a simulated stage to look at,"
+                f" got a real one of kind {self.stage.kind}"
+            )
+        return self

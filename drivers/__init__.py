@@ -1,0 +1,1 @@
+"""What moves and looks: device protocols and the drivers behind them."""

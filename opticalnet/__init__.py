@@ -1,0 +1,70 @@
+"""OpticalNet: a scanning microscope that sees 180 nm squares with 633 nm light.
+
+>>> import opticalnet
+>>> run = opticalnet.acquire("ss", grid=7, out="star.zarr")
+>>> result = opticalnet.reconstruct(run.path)
+>>> print(result.stitched)
+>>> result.save_figure("star.png")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acquisition.engine import Observer
+    from acquisition.store import Run
+    from configs.errors import (
+        AcquisitionError,
+        ConfigError,
+        DeviceError,
+        DeviceTimeout,
+        LimitError,
+        OpticalNetError,
+        ProtocolError,
+        ReconstructionError,
+        RunStoreError,
+    )
+    from opticalnet.api import Acquisition, Reconstruction, acquire, reconstruct
+
+# Imported on first use: torch and zarr take seconds, `opticalnet --help` must not.
+_HOME = {
+    "Acquisition": "opticalnet.api",
+    "AcquisitionError": "configs.errors",
+    "ConfigError": "configs.errors",
+    "DeviceError": "configs.errors",
+    "DeviceTimeout": "configs.errors",
+    "LimitError": "configs.errors",
+    "Observer": "acquisition.engine",
+    "OpticalNetError": "configs.errors",
+    "ProtocolError": "configs.errors",
+    "Reconstruction": "opticalnet.api",
+    "ReconstructionError": "configs.errors",
+    "Run": "acquisition.store",
+    "RunStoreError": "configs.errors",
+    "acquire": "opticalnet.api",
+    "reconstruct": "opticalnet.api",
+}
+
+__all__ = [
+    "Acquisition",
+    "AcquisitionError",
+    "ConfigError",
+    "DeviceError",
+    "DeviceTimeout",
+    "LimitError",
+    "Observer",
+    "OpticalNetError",
+    "ProtocolError",
+    "Reconstruction",
+    "ReconstructionError",
+    "Run",
+    "RunStoreError",
+    "acquire",
+    "reconstruct",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

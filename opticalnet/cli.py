@@ -1,0 +1,182 @@
+"""The command line: parse, make one call, print."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from opticalnet.api import Acquisition, Reconstruction
+
+app = typer.Typer(
+    help="A scanning microscope that sees 180 nm squares with 633 nm light.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Device = Annotated[str, typer.Option(help="Where the network runs: auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@app.command()
+def acquire(
+    sample: Annotated[
+        str, typer.Option(help="ss, light, block, or the path of a PNG or NPY mask.")
+    ] = "ss",
+    grid: Annotated[int, typer.Option(help="Squares that a frame tells of: 3, 5 or 7.")] = 7,
+    instrument: Annotated[
+        str, typer.Option(help="Name of a preset, or path of a TOML file.")
+    ] = "simulated",
+    out: Annotated[str, typer.Option(help="Where the run goes.")] = "run.zarr",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Rehearse on simulated devices; record nothing.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of everything random in a simulation.")] = 0,
+    density: Annotated[float, typer.Option(help="Open fraction of block.")] = 0.35,
+    exposure_ms: Annotated[float, typer.Option(help="Exposure of a frame.")] = 10.0,
+    max_residual: Annotated[
+        float, typer.Option(help="Change of the landmark, x noise, that pauses the scan.")
+    ] = 1.2,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Scan a sample into a run, and watch the map appear."""
+    from opticalnet.api import acquire as call
+    from opticalnet.preview import Preview
+    from reconstruction.predictor import choose_device
+
+    console = _console(json)
+    ask = console.is_terminal and sys.stdin.isatty() and not json
+    preview = Preview(console, choose_device(device), None if dry_run else out, ask)
+    try:
+        result = call(
+            sample,
+            grid=grid,
+            instrument=instrument,
+            out=out,
+            seed=seed,
+            density=density,
+            exposure_ms=exposure_ms,
+            max_residual=max_residual,
+            dry_run=dry_run,
+            observer=preview,
+        )
+    except KeyboardInterrupt:
+        _fail(
+            f"stopped; every point up to there is in {out}: opticalnet reconstruct {out}", 130
+        )
+    finally:
+        preview.end()
+    if json:
+        _print_json(
+            run=None if result.path is None else str(result.path),
+            points=result.points,
+            valid=result.valid,
+            seconds=result.seconds,
+            simulated=result.simulated,
+        )
+    else:
+        _print_acquisition(console, result)
+
+
+@app.command()
+def reconstruct(
+    run: Annotated[str, typer.Argument(help="Path of the run.")],
+    grid: Annotated[
+        int | None, typer.Option(help="Squares that a frame tells of: 3, 5 or 7.")
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Turn the frames of a run into a map, kept in the run and as a PNG beside it."""
+    from pathlib import Path
+
+    from rich.progress import Progress
+
+    from opticalnet.api import reconstruct as call
+
+    console = _console(json)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("lines", total=None)
+        result = call(
+            run,
+            grid=grid,
+            device=device,
+            progress=lambda done, lines: bar.update(task, completed=done, total=lines),
+        )
+    picture = Path(run).with_suffix(f".network-{result.mosaic.grid}.png")
+    result.save_figure(picture)
+    if json:
+        _print_json(
+            run=run,
+            method="network",
+            grid=result.mosaic.grid,
+            seconds=result.seconds,
+            frames_per_s=result.frames_per_s,
+            simulated=result.run.info.provenance.simulated,
+            frame=result.frame and result.frame.as_dict(),
+            stitched=result.stitched and result.stitched.as_dict(),
+        )
+    else:
+        _print_reconstruction(console, result)
+        console.print(f"picture: {picture}", markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; every known failure is one red line and exit code 1."""
+    from configs.errors import OpticalNetError
+
+    try:
+        app()
+    except OpticalNetError as error:
+        _fail(str(error), 1)
+
+
+def _fail(message: str, code: int) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(" ".join(f"error: {message}".split()), style="red")
+    Console(stderr=True).print(text, soft_wrap=True)
+    raise SystemExit(code)
+
+
+def _console(json: bool) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=json, highlight=False)
+
+
+def _print_json(**values: Any) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(values) + "\n")
+
+
+def _print_acquisition(console: "Console", result: "Acquisition") -> None:
+    kind = f"simulated {' and '.join(result.simulated)}" if result.simulated else "measured"
+    console.print(
+        f"{result.valid:,} of {result.points:,} points valid,"
+        f" {result.seconds:.0f} s on the instrument's clock, {kind}"
+    )
+    if result.path is None:
+        console.print("dry run: nothing was recorded")
+    else:
+        console.print(f"run: {result.path}", markup=False, soft_wrap=True)
+
+
+def _print_reconstruction(console: "Console", result: "Reconstruction") -> None:
+    from rich.table import Table
+
+    simulated = result.run.info.provenance.simulated
+    if simulated:
+        console.print(f"SIMULATED {' and '.join(simulated)}: no microscope measured this run")
+    console.print(f"{result.frames_per_s:,.0f} frames/s, {result.seconds:.2f} s")
+    if result.frame is None or result.stitched is None:
+        return
+    table = Table("", "accuracy", "balanced", "F1", "Jaccard", "constant prediction")
+    for name, scores in (("per frame", result.frame), ("stitched", result.stitched)):
+        table.add_row(name, *(f"{value:.3f}" for value in scores.as_dict().values()))
+    console.print(table)

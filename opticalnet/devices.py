@@ -1,0 +1,119 @@
+"""From a configuration to open devices, and back to closed ones."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from acquisition.engine import Instrument
+from configs.geometry import SampleFrame
+from configs.instrument import (
+    SIMULATED_PORT,
+    Environment,
+    GcsStageConfig,
+    InstrumentConfig,
+    MicroManagerStageConfig,
+    SimulatedCameraConfig,
+    SimulatedStageConfig,
+)
+from drivers.clock import WallClock
+from drivers.gcs import GcsStage
+from drivers.micromanager import MicroManagerCamera, MicroManagerStage
+from drivers.protocols import Camera, Clock, XYStage
+from simulation.camera import SimulatedCamera
+from simulation.clock import VirtualClock
+from simulation.gcs_controller import GcsController
+from simulation.samples import PITCH_NM, Sample
+from simulation.serial_line import SerialLine
+from simulation.stage import SimulatedStage
+from simulation.world import World
+
+Whereabouts = Callable[[], tuple[float, float]]
+
+
+def rehearsal(config: InstrumentConfig) -> InstrumentConfig:
+    """Return an instrument of simulated devices with the same optics, limits and timing."""
+    camera = SimulatedCameraConfig(
+        sensor=config.camera.sensor, open_peak_e_per_ms=config.camera.open_peak_e_per_ms
+    )
+    stage = SimulatedStageConfig(
+        x_direction=config.stage.x_direction, y_direction=config.stage.y_direction
+    )
+    environment = config.environment or Environment()
+    return config.model_copy(
+        update={"camera": camera, "stage": stage, "environment": environment}
+    )
+
+
+@contextmanager
+def open_instrument(
+    config: InstrumentConfig, sample: Sample, *, seed: int
+) -> Iterator[Instrument]:
+    """Open the devices of an instrument, and close them whatever happens.
+
+    Parameters
+    ----------
+    config
+        What to open.
+    sample
+        What lies under a simulated beam, centred on the travel; real ones bring theirs.
+    seed
+        Of everything random in simulated devices.
+
+    Raises
+    ------
+    DeviceError
+        If a device is absent or refuses; those already open are closed again.
+    """
+    simulated = config.stage.kind == "simulated" and config.camera.kind == "simulated"
+    clock: Clock = VirtualClock() if simulated else WallClock()
+    with ExitStack() as devices:
+        stage, stage_um = _open_stage(config, clock, seed, devices)
+        devices.callback(stage.close)
+        camera = _open_camera(config, clock, seed, sample, stage_um)
+        devices.callback(camera.close)
+        yield Instrument(stage, camera, clock)
+
+
+def _open_stage(
+    config: InstrumentConfig, clock: Clock, seed: int, devices: ExitStack
+) -> tuple[XYStage, Whereabouts | None]:
+    """Open the stage; a simulated one also says where it really is."""
+    match config.stage:
+        case SimulatedStageConfig() as stage:
+            simulated = SimulatedStage(stage, config.travel, clock, seed)
+            return simulated, simulated.true_position_um
+        case GcsStageConfig(port=port) as stage if port == SIMULATED_PORT:
+            axes = (stage.x_axis, stage.y_axis)
+            controller = GcsController(clock, config.travel, axes=axes, seed=seed)
+            line = devices.enter_context(SerialLine(controller))
+            stage = stage.model_copy(update={"port": line.port})
+            return GcsStage(stage, config.travel, clock), controller.true_position_um
+        case GcsStageConfig() as stage:
+            return GcsStage(stage, config.travel, clock), None
+        case MicroManagerStageConfig() as stage:
+            return MicroManagerStage(stage, config.travel, clock), None
+
+
+def _open_camera(
+    config: InstrumentConfig,
+    clock: Clock,
+    seed: int,
+    sample: Sample,
+    stage_um: Whereabouts | None,
+) -> Camera:
+    if not isinstance(config.camera, SimulatedCameraConfig):
+        return MicroManagerCamera(config.camera, clock)
+    assert stage_um is not None, "InstrumentConfig gives simulated cameras simulated stages"
+    rows, columns = sample.coverage.shape
+    directions = config.stage.x_direction, config.stage.y_direction
+    frame = SampleFrame(rows, columns, PITCH_NM, config.travel.centre_um, directions)
+    world = World(
+        sample,
+        frame,
+        config.optics,
+        config.camera,
+        config.environment or Environment(),
+        stage_um,
+        clock,
+        seed,
+    )
+    return SimulatedCamera(config.camera, config.optics, world, clock)

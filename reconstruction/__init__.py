@@ -1,0 +1,1 @@
+"""From frames to the object: network, stitching, metrics, training."""

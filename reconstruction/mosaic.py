@@ -1,0 +1,95 @@
+"""Stitching: overlapping predictions of single frames become one map (equation 4).
+
+Each square's probability is the mean over every frame whose target covers it.
+Sums are kept as integers, so the map does not depend on the order in which frames
+arrive: live and offline give the same bits.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.plan import ScanPlan
+
+Float64 = NDArray[np.float64]
+_ONE: Final = 1 << 24
+"""Fixed-point value of probability 1; the sums of a scan stay below 2**63."""
+
+
+class Mosaic:
+    """The map of a scan, growing frame by frame.
+
+    Parameters
+    ----------
+    plan
+        Scan whose frames are stitched.
+    grid
+        Squares along a side that each frame's prediction covers.
+
+    Notes
+    -----
+    All maps are (rows, columns) of the sample's squares; squares that no frame has
+    told of yet are NaN.
+    """
+
+    def __init__(self, plan: ScanPlan, grid: int) -> None:
+        self.grid = grid
+        self._plan = plan
+        # Predictions reach beyond the scan by half a grid on every side.
+        shape = (plan.rows + grid - 1, plan.columns + grid - 1)
+        self._sum = np.zeros(shape, np.int64)
+        self._square_sum = np.zeros(shape, np.int64)
+        self._count = np.zeros(shape, np.int64)
+
+    def add(self, indices: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
+        """Add predictions, (batch, grid, grid), of the frames with these scan indices."""
+        row, column = np.divmod(indices, self._plan.columns)
+        reach = np.arange(self.grid)
+        rows = row[:, None, None] + reach[:, None]
+        columns = column[:, None, None] + reach
+        fixed = np.rint(probabilities.astype(np.float64) * _ONE).astype(np.int64)
+        np.add.at(self._sum, (rows, columns), fixed)
+        np.add.at(self._square_sum, (rows, columns), fixed * fixed >> 24)
+        np.add.at(self._count, (rows, columns), 1)
+
+    @property
+    def count(self) -> NDArray[np.int64]:
+        """Number of frames that told of each square."""
+        return self._crop(self._count)
+
+    @property
+    def probability(self) -> Float64:
+        """Mean probability that each square is open."""
+        return self._crop(self._sum) / self._seen() / _ONE
+
+    @property
+    def uncertainty(self) -> Float64:
+        """Standard deviation of the frames' probabilities for each square."""
+        mean_square = self._crop(self._square_sum) / self._seen() / _ONE
+        spread: Float64 = np.sqrt(np.clip(mean_square - self.probability**2, 0, None))
+        return spread
+
+    @property
+    def is_open(self) -> NDArray[np.bool_]:
+        """Decision: probability at least one half; false where nothing is known."""
+        decision: NDArray[np.bool_] = self.probability >= 0.5
+        return decision
+
+    def _seen(self) -> Float64:
+        count = self.count
+        return np.where(count > 0, count, np.nan)
+
+    def _crop(self, padded: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Cut the sample's squares out of the padded scan."""
+        start = self._plan.margin + self.grid // 2
+        rows, columns = self._plan.sample_shape
+        return padded[start : start + rows, start : start + columns]
+
+
+def frame_targets(truth: NDArray[np.bool_], plan: ScanPlan, grid: int) -> NDArray[np.int8]:
+    """Return what each frame should say, (scan, grid, grid): 0, 1, or -1 off the sample."""
+    pad = plan.margin + grid // 2
+    padded = np.pad(truth.astype(np.int8), pad, constant_values=-1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (grid, grid))
+    return windows.reshape(len(plan), grid, grid)

@@ -1,0 +1,1 @@
+"""The virtual microscope: light, samples, sensor, world, simulated devices."""
