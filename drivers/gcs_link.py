@@ -81,11 +81,13 @@ class GcsLink:
         self._get_in_step(where)
         with self._doubt(where):
             self._check_quiet("before the command")
+        self._in_step = False  # until the last reply is read, also when interrupted
         self._write("".join(f"{line}\n" for line in (*lines, "ERR?")).encode("latin-1"))
         replies = self._replies(where, 1 + sum(map(gcs.is_query, lines)))
         with self._doubt(where):
             code = gcs.parse_integer(replies.pop())
             self._check_quiet("after the replies")
+        self._in_step = True
         if code:
             raise gcs.refusal(code, where)
         return replies
@@ -167,6 +169,7 @@ class GcsLink:
         if replies and gcs.is_integer(replies[-1]) and not self._buffer:
             code = gcs.parse_integer(replies[-1])
             if code:
+                self._in_step = True
                 raise gcs.refusal(code, where)
         partial = self._buffer
         self._wait_quiet()

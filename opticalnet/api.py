@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from acquisition.frame import Frame, LandmarkVisit
 from acquisition.plan import LandmarkSchedule, ScanPlan
 from acquisition.provenance import Provenance
 from acquisition.store import Run, RunInfo, RunWriter, check_output
-from configs.errors import RunStoreError
+from configs.errors import ConfigError, RunStoreError
 from configs.instrument import InstrumentConfig
 from configs.toml import load_instrument
 from opticalnet.devices import open_instrument, rehearsal
@@ -23,6 +23,8 @@ from reconstruction.network import check_grid, weights_path
 from reconstruction.predictor import choose_device, frame_predictor
 from reconstruction.results import file_hash, write_result
 from simulation.samples import Sample, load_sample
+
+_SEEDS: Final = 1 << 63  # what every random generator in use takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,8 @@ def acquire(
     OpticalNetError
         Whatever went wrong; devices are closed, and points taken so far are in the run.
     """
+    if not 0 <= seed < _SEEDS:
+        raise ConfigError(f"seed: expected a number from 0 to 2**63 - 1, got {seed}")
     config = load_instrument(instrument)
     mask = load_sample(sample, density=density, seed=seed)
     plan = plan_scan(

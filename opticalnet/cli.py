@@ -1,6 +1,8 @@
 """The command line: parse, make one call, print."""
 
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,24 +53,22 @@ def acquire(
     ask = console.is_terminal and sys.stdin.isatty() and not json
     preview = Preview(console, choose_device(device), None if dry_run else out, ask)
     try:
-        result = call(
-            sample,
-            grid=grid,
-            instrument=instrument,
-            out=out,
-            seed=seed,
-            density=density,
-            exposure_ms=exposure_ms,
-            max_residual=max_residual,
-            dry_run=dry_run,
-            observer=preview,
-        )
+        with ExitStack() as screen:
+            screen.callback(preview.end)
+            result = call(
+                sample,
+                grid=grid,
+                instrument=instrument,
+                out=out,
+                seed=seed,
+                density=density,
+                exposure_ms=exposure_ms,
+                max_residual=max_residual,
+                dry_run=dry_run,
+                observer=preview,
+            )
     except KeyboardInterrupt:
-        _fail(
-            f"stopped; every point up to there is in {out}: opticalnet reconstruct {out}", 130
-        )
-    finally:
-        preview.end()
+        _fail(_stopped(None if dry_run else out, preview.points), 130)
     if json:
         _print_json(
             run=None if result.path is None else str(result.path),
@@ -91,8 +91,6 @@ def reconstruct(
     json: Json = False,
 ) -> None:
     """Turn the frames of a run into a map, kept in the run and as a PNG beside it."""
-    from pathlib import Path
-
     from rich.progress import Progress
 
     from opticalnet.api import reconstruct as call
@@ -106,7 +104,7 @@ def reconstruct(
             device=device,
             progress=lambda done, lines: bar.update(task, completed=done, total=lines),
         )
-    picture = Path(run).with_suffix(f".network-{result.mosaic.grid}.png")
+    picture = _beside(Path(run), f"network-{result.mosaic.grid}.png")
     result.save_figure(picture)
     if json:
         _print_json(
@@ -141,6 +139,22 @@ def _fail(message: str, code: int) -> None:
     text = Text(" ".join(f"error: {message}".split()), style="red")
     Console(stderr=True).print(text, soft_wrap=True)
     raise SystemExit(code)
+
+
+def _stopped(out: str | None, points: int) -> str:
+    """Say what there is after Ctrl-C; ``None`` was a dry run."""
+    if out is None:
+        return "stopped; a dry run records nothing"
+    if points:
+        return f"stopped; every point up to there is in {out}: opticalnet reconstruct {out}"
+    remedy = f"; remove {out} or choose another --out" if Path(out).exists() else ""
+    return f"stopped before the first point: nothing to reconstruct{remedy}"
+
+
+def _beside(run: Path, ending: str) -> Path:
+    """Return the path of a file beside a run, also of one called ``.`` or ``..``."""
+    named = run.resolve() if run.name in {"", ".."} else run
+    return named.with_name(f"{named.name.removesuffix('.zarr')}.{ending}")
 
 
 def _console(json: bool) -> "Console":

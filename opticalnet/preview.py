@@ -103,18 +103,20 @@ class Preview:
         Where the run goes; ``None`` in a dry run.
     ask
         Whether somebody is there to answer when the scan pauses.
+    points
+        Taken so far, valid or not.
     """
 
     console: Console
     device: torch.device
     out: str | None
     ask: bool
+    points: int = 0
     _live_map: LiveReconstruction | None = None
     _no_map: str = ""
     _screen: Live | None = None
     _began: float = 0.0
     _drawn: float = 0.0
-    _points: int = 0
     _invalid: int = 0
     _residual: float | None = None
 
@@ -138,16 +140,16 @@ class Preview:
 
     def frame(self, frame: Frame) -> None:
         """Take a frame."""
-        if self._points == 0:
+        if self.points == 0:
             self._began = time.monotonic()
-        self._points += 1
+        self.points += 1
         self._invalid += frame.status is not Status.VALID
         if self._live_map is not None:
             self._live_map.add(frame)
         if self._screen is not None:
             if time.monotonic() - self._drawn >= _REDRAW_S:
                 self._draw(self._screen)
-        elif self._points % (len(self._info.plan) // _PLAIN_LINES) == 0:
+        elif self.points % max(len(self._info.plan) // _PLAIN_LINES, 1) == 0:
             self.console.print(self._plain_line(), soft_wrap=True)
 
     def landmark(self, visit: LandmarkVisit) -> None:
@@ -167,12 +169,15 @@ class Preview:
             return False
         if self._screen is not None:
             self._screen.stop()
-        answer = Confirm.ask(
-            Text(f"paused: {reason}. Go on?"), console=self.console, default=False
-        )
-        if self._screen is not None:
-            self._screen.start()
-        return answer
+        try:
+            return Confirm.ask(
+                Text(f"paused: {reason}. Go on?"), console=self.console, default=False
+            )
+        except EOFError:  # nobody there after all
+            return False
+        finally:
+            if self._screen is not None:
+                self._screen.start()
 
     def end(self) -> None:
         """Catch up with the map, draw it a last time and leave the terminal as it was."""
@@ -199,9 +204,10 @@ class Preview:
         if self._live_map is None:
             picture = Text(f"no live map: {self._no_map}", style="yellow")
         else:
-            columns = width - _SIDE_COLUMNS if beside else width - 4
+            columns = width - 4 - (_SIDE_COLUMNS if beside else 4)
             lines = height - 5 if beside else height - 15
-            picture = HalfBlocks(self._live_map.probability(), columns - 4, max(lines, 4))
+            probability = self._live_map.probability()
+            picture = HalfBlocks(probability, max(columns, 4), max(lines, 4))
         frame = Panel.fit(picture, title=self._title(), border_style="grey37")
         if beside:
             table = Table.grid(padding=(0, 2))
@@ -217,15 +223,15 @@ class Preview:
     def _facts(self) -> RenderableType:
         total = len(self._info.plan)
         rate = self._rate()
-        left = timedelta(seconds=round((total - self._points) / rate)) if rate else "-"
-        photons = self._points * self._photons_per_point
+        left = timedelta(seconds=round((total - self.points) / rate)) if rate else "-"
+        photons = self.points * self._photons_per_point
         joule = photons * _PHOTON_JOULE_NM / self._info.instrument.optics.wavelength_nm
         landmark = self._info.plan.landmark
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="grey62")
         facts.add_column()
-        facts.add_row("progress", ProgressBar(total=total, completed=self._points, width=24))
-        points = f"{self._points:,} of {total:,}" if self._points else "choosing a landmark"
+        facts.add_row("progress", ProgressBar(total=total, completed=self.points, width=24))
+        points = f"{self.points:,} of {total:,}" if self.points else "choosing a landmark"
         facts.add_row("points", points)
         facts.add_row("rate", f"{rate:,.0f} points/s")
         facts.add_row("time left", str(left))
@@ -242,7 +248,7 @@ class Preview:
     def _rate(self) -> float:
         """Return points per second since the first."""
         elapsed = time.monotonic() - self._began
-        return self._points / elapsed if self._points and elapsed > 0 else 0.0
+        return self.points / elapsed if self.points and elapsed > 0 else 0.0
 
     def _banner(self) -> Text | None:
         roles = self._info.provenance.simulated
@@ -259,10 +265,10 @@ class Preview:
     def _plain_line(self) -> str:
         total = len(self._info.plan)
         rate = self._rate()
+        left = f"{(total - self.points) / rate:.0f}" if rate else "?"
         return (
-            f"{self._points:,} of {total:,} points, {rate:,.0f}/s,"
-            f" {(total - self._points) / rate:.0f} s left, drift {self._drift()},"
-            f" {self._invalid} invalid"
+            f"{self.points:,} of {total:,} points, {rate:,.0f}/s, {left} s left,"
+            f" drift {self._drift()}, {self._invalid} invalid"
         )
 
 

@@ -45,9 +45,9 @@ def score(probability: NDArray[np.floating], truth: NDArray[np.integer]) -> Scor
     counted = truth >= 0
     predicted = torch.from_numpy((probability[counted] >= 0.5).astype(np.int64))
     expected = torch.from_numpy(truth[counted].astype(np.int64))
-    open_share = float(expected.float().mean())
+    open_share = float(expected.double().mean())
     return Scores(
-        accuracy=float((predicted == expected).float().mean()),
+        accuracy=float((predicted == expected).double().mean()),
         balanced_accuracy=float(multiclass_recall(predicted, expected, 2)),
         f1=float(multiclass_f1_score(predicted, expected, 2)),
         jaccard=float(multiclass_jaccard_index(predicted, expected, 2)),

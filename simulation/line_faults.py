@@ -31,7 +31,7 @@ class LineFaults:
     nul
         A zero byte comes first.
     delay, delay_s
-        The reply is late by ``delay_s``, seconds on the wall.
+        The reply waits ``delay_s`` seconds on the wall; every byte of it does, where split.
     seed
         Fixes which replies it hits.
     """
@@ -73,7 +73,6 @@ class LineFaults:
         size = 1 if self._hit(self.split) else len(reply)
         for start in range(0, len(reply), size):
             yield wait_s, reply[start : start + size]
-            wait_s = 0.0
 
     def _hit(self, probability: float) -> bool:
         return bool(self._random.random() < probability)

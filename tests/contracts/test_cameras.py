@@ -14,11 +14,16 @@ import numpy as np
 import pytest
 
 from configs.errors import DeviceError
-from configs.instrument import MicroManagerCameraConfig
+from configs.geometry import SampleFrame
+from configs.instrument import Environment, MicroManagerCameraConfig, SimulatedCameraConfig
 from configs.optics import Optics
 from drivers.clock import WallClock
 from drivers.micromanager import MicroManagerCamera
 from drivers.protocols import Camera, Image
+from simulation.camera import SimulatedCamera
+from simulation.clock import VirtualClock
+from simulation.samples import Sample
+from simulation.world import World
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,20 @@ def wave_step(earlier: Image, later: Image) -> int:
     return round(float(np.angle(second / first)) / (math.pi / 4)) % 8
 
 
-CAMERAS = {"micromanager": Bench(demo_camera, wave_step)}
+@contextmanager
+def simulated_camera(optics: Optics) -> Iterator[Camera]:
+    config, clock = SimulatedCameraConfig(), VirtualClock()
+    sample, frame = Sample("open", np.ones((4, 4))), SampleFrame(4, 4, 180.0, (0.0, 0.0))
+    world = World(sample, frame, optics, config, Environment(), lambda: (0.0, 0.0), clock, 0)
+    camera = SimulatedCamera(config, optics, world, clock)
+    yield camera
+    camera.close()
+
+
+CAMERAS = {
+    "micromanager": Bench(demo_camera, wave_step),
+    "simulated": Bench(simulated_camera),
+}
 OPTICS = {
     "64 px at binning 4": Optics(roi_px=256, binning=4),
     "64 px at binning 1": Optics(roi_px=64, binning=1),

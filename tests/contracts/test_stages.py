@@ -12,8 +12,15 @@ from functools import partial
 import pytest
 
 from configs.errors import DeviceError, DeviceTimeout, LimitError
-from configs.instrument import GcsStageConfig, SimulatedStageConfig, Travel
+from configs.instrument import (
+    GcsStageConfig,
+    MicroManagerStageConfig,
+    SimulatedStageConfig,
+    Travel,
+)
+from drivers.clock import WallClock
 from drivers.gcs import GcsStage
+from drivers.micromanager import MicroManagerStage
 from drivers.protocols import XYStage
 from simulation.clock import VirtualClock
 from simulation.gcs_controller import GcsController
@@ -51,8 +58,19 @@ def gcs(transport) -> Iterator[XYStage]:
         stage.close()
 
 
+@contextmanager
+def micromanager() -> Iterator[XYStage]:
+    config = MicroManagerStageConfig(
+        kind="micromanager", library="DemoCamera", device="DXYStage"
+    )
+    stage = MicroManagerStage(config, TRAVEL, WallClock())
+    yield stage
+    stage.close()
+
+
 STAGES = {
     "simulated": StageCase(simulated),
+    "micromanager": StageCase(micromanager, reports_motion=False),
     "gcs over tcp": StageCase(partial(gcs, "tcp")),
 }
 if DEFAULT_TRANSPORT == "pty":

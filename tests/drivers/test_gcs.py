@@ -1,8 +1,10 @@
 """The driver against byte transcripts: what it sends, and what it makes of replies."""
 
+import threading
 from contextlib import contextmanager
 
 import pytest
+import serial
 
 from configs.errors import DeviceError, DeviceTimeout, LimitError, ProtocolError
 from configs.instrument import GcsStageConfig, Travel
@@ -128,6 +130,15 @@ def test_a_controller_without_overflow_query_is_not_asked_for_it():
         stage.wait_settled(1.0)
 
 
+def test_a_moment_at_the_end_of_the_range_is_no_saturation():
+    poll = b"ONT? 1 2\nOVF? 1 2\nERR?\n"
+    moments = [b"1=0 \n2=0\n1=%d \n2=0\n0\n" % (index % 25 == 0) for index in range(51)]
+    last = b"1=1 \n2=1\n1=0 \n2=0\n0\n"
+    steps = [*OPEN, *((poll, reply) for reply in [*moments, last]), *CLOSE]
+    with transcribed(*steps) as stage:
+        stage.wait_settled(1.0)
+
+
 def test_stop_goes_out_as_one_byte_and_its_error_is_read_away():
     move = (b"MOV 1 1.0000 2 1.0000\nERR?\n", b"0\n")
     with transcribed(*OPEN, move, *CLOSE, move, *CLOSE) as stage:
@@ -202,12 +213,54 @@ def test_replies_that_are_not_what_was_asked_are_rejected_and_the_link_recovers(
         assert stage.position() == (3.0, 4.0)
 
 
+POSITION = b"POS? 1 2\nERR?\n"
+TWICE = b"1=1.0 \n2=2.0\n0\n"
+
+
+def test_a_reply_that_comes_again_puts_the_exchange_before_it_in_doubt():
+    answer = (POSITION, b"1=3.0 \n2=4.0\n0\n")
+    transcript = Transcript(*OPEN, answer, (b"ERR?\n", b"0\n"), answer, *CLOSE)
+    with SerialLine(transcript) as line:
+        stage = GcsStage(config(line.port), Travel(), VirtualClock())
+        stage.position()
+        line._channel.send(TWICE)
+        while not stage._link._port.in_waiting:
+            pass
+        with pytest.raises(ProtocolError, match=r"expected silence before .*1=1\.0"):
+            stage.position()
+        assert stage.position() == (3.0, 4.0)
+        stage.close()
+    assert transcript.unexpected == b""
+    assert transcript.steps == []
+
+
+def test_out_of_step_the_link_waits_for_late_replies_and_discards_them():
+    answer = (POSITION, b"1=3.0 \n2=4.0\n0\n")
+    transcript = Transcript(
+        *OPEN, (POSITION, b"0\n0\n"), (b"ERR?\n", b"0\n"), answer, answer, *CLOSE
+    )
+    with SerialLine(transcript) as line:
+        stage = GcsStage(config(line.port), Travel(), VirtualClock())
+        with pytest.raises(ProtocolError):
+            stage.position()
+        late = threading.Timer(REPLY_TIMEOUT_S / 2, line._channel.send, [TWICE])
+        late.start()
+        assert stage.position() == (3.0, 4.0)
+        late.join()
+        assert stage.position() == (3.0, 4.0)
+        stage.close()
+    assert transcript.unexpected == b""
+    assert transcript.steps == []
+
+
 def failing_to_open(*steps, match, error=DeviceError, **changes):
     transcript = Transcript(*steps)
     with SerialLine(transcript) as line:
         with pytest.raises(error, match=match) as caught:
             GcsStage(config(line.port, **changes), Travel(), VirtualClock())
         assert line.port in str(caught.value) or error is LimitError
+        # The error in hand still refers to the port: only closing it lets another in.
+        serial.serial_for_url(line.port, exclusive=True).close()
     assert transcript.unexpected == b""
     assert transcript.steps == []
     return caught.value

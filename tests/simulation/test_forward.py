@@ -10,7 +10,8 @@ import torch
 from numpy.polynomial import legendre
 
 from configs.optics import Optics
-from simulation.forward import ForwardModel, beam_radius_um
+from simulation.forward import ForwardModel
+from simulation.modes import beam_radius_um
 
 ORACLE = np.load(Path(__file__).parents[1] / "data" / "oracle_frames.npz")
 MASKS = ["film", "centre", "off_centre", "l_shape", "random", "open", "half"]

@@ -119,6 +119,19 @@ def test_settled_is_exactly_when_the_axis_enters_the_window_for_good(steps, slew
     )
 
 
+@given(st.floats(0.0005, 0.004), st.floats(-1, 1), st.sampled_from([0.002, 0.02, 0.1]))
+def test_settled_is_exact_too_where_the_axis_shoots_through_a_new_target(pause, ahead, window):
+    axis = make_axis(slew_um_per_s=math.inf)
+    axis.command(110.0, 0.0)
+    braking_um = axis.velocity_um_per_s(pause) * 0.0014  # about its speed over its rate
+    axis.command(axis.mean_um(pause) + ahead * braking_um, pause)
+    settled = axis.settled_s(window, dwell_s=0.0)
+    distance = [abs(axis.mean_um(t) - axis.target_um) for t in np.linspace(settled, 0.1, 400)]
+    assert max(distance) <= window * (1 + 1e-6)
+    before = settled - 1e-7
+    assert before <= pause or abs(axis.mean_um(before) - axis.target_um) > window * 0.999
+
+
 def test_looking_does_not_change_the_motion():
     looked, left = make_axis(noise_nm=0.5), make_axis(noise_nm=0.5)
     for axis in (looked, left):

@@ -1,0 +1,284 @@
+"""The scan engine: never a wrong frame as good, never a shifted one."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from acquisition.engine import Instrument, scan
+from acquisition.frame import Status
+from acquisition.plan import LandmarkSchedule, ScanPlan
+from acquisition.store import Run, RunWriter
+from configs.errors import AcquisitionError, DeviceError, DeviceTimeout, LimitError
+from configs.instrument import Travel
+from simulation.instant import InstantStage, PositionCamera, position_um
+
+
+class Watcher:
+    """Keeps what a scan says, and answers pauses."""
+
+    def __init__(self, go_on=False):
+        self.frames, self.visits, self.warnings, self.pauses = [], [], [], []
+        self._go_on = go_on
+
+    def begin(self, info):
+        self.info = info
+
+    def frame(self, frame):
+        self.frames.append(frame)
+
+    def landmark(self, visit):
+        self.visits.append(visit)
+
+    def warning(self, message):
+        self.warnings.append(message)
+
+    def paused(self, reason):
+        self.pauses.append(reason)
+        return self._go_on
+
+
+class Trouble:
+    """Raises at stated calls of a device's method, and lets the others through."""
+
+    def __init__(self, method, calls, error):
+        self._method, self._calls, self._error = method, set(calls), error
+        self.count = 0
+
+    def __call__(self, *arguments):
+        self.count += 1
+        if self.count - 1 in self._calls:
+            raise self._error
+        return self._method(*arguments)
+
+
+@pytest.fixture
+def info(small_plan, make_info):
+    return make_info(small_plan)
+
+
+def run_scan(info, instrument, tmp_path, watcher=None):
+    with RunWriter(tmp_path / "run.zarr", info) as writer:
+        summary = scan(info, instrument, writer, watcher or Watcher())
+    return summary, Run(tmp_path / "run.zarr")
+
+
+def assert_valid_frames_are_where_they_belong(run):
+    """Every image that counts as good says itself that it was taken at its point."""
+    plan, points = run.info.plan, run.points()
+    for index in np.flatnonzero(points.valid):
+        row, column = divmod(int(index), plan.columns)
+        taken_um = position_um(run.frames(row)[column])
+        assert taken_um == pytest.approx(plan.point(row, column).target_um, abs=0.003)
+
+
+@pytest.mark.parametrize("order", ["raster", "snake"])
+def test_every_point_is_taken_where_it_belongs(info, instant, tmp_path, order):
+    plan = info.plan.model_copy(update={"order": order})
+    info = info.model_copy(update={"plan": plan})
+    summary, run = run_scan(info, instant, tmp_path)
+    assert (summary.points, summary.valid) == (63, 63)
+    assert run.points().valid.all()
+    assert_valid_frames_are_where_they_belong(run)
+
+
+def test_the_observer_sees_every_frame_in_order(info, instant):
+    watcher = Watcher()
+    scan(info, instant, None, watcher)
+    assert [frame.point for frame in watcher.frames] == list(info.plan.points())
+    assert watcher.info == info
+
+
+@pytest.mark.parametrize(
+    ("device", "method"),
+    [
+        ("stage", "move_to"),
+        ("stage", "wait_settled"),
+        ("stage", "position"),
+        ("camera", "snap"),
+    ],
+)
+def test_a_failure_is_tried_again_and_leaves_no_trace(info, instant, tmp_path, device, method):
+    target = getattr(instant, device)
+    trouble = Trouble(getattr(target, method), {4, 20, 21}, DeviceTimeout("late"))
+    setattr(target, method, trouble)
+    summary, run = run_scan(info, instant, tmp_path)
+    assert summary.valid == 63
+    assert_valid_frames_are_where_they_belong(run)
+    attempts = [record["attempts"] for record in run.journal()]
+    assert sorted(attempts)[-2:] == [2, 3]
+    assert instant.stage.stops >= 3
+
+
+def test_a_point_that_keeps_failing_is_invalid_and_shifts_nothing(info, instant, tmp_path):
+    snap = Trouble(instant.camera.snap, {10, 11, 12}, DeviceError("no trigger"))
+    instant.camera.snap = snap
+    watcher = Watcher()
+    summary, run = run_scan(info, instant, tmp_path, watcher)
+    assert (summary.points, summary.valid) == (63, 62)
+    assert np.flatnonzero(~run.points().valid).tolist() == [10]
+    assert_valid_frames_are_where_they_belong(run)
+    assert run.frames(1)[1].sum() == 0
+    record = next(r for r in run.journal() if r["index"] == 10)
+    assert (record["attempts"], record["reason"]) == (3, "no trigger")
+    assert any("row 1, column 1" in message for message in watcher.warnings)
+
+
+def test_a_readback_off_target_is_no_good_point(info, instant, tmp_path):
+    class Sloppy(InstantStage):
+        def position(self):
+            x_um, y_um = super().position()
+            return (x_um + (0.021 if self.moves % 7 == 0 else 0.019), y_um)
+
+    stage = Sloppy(Travel())
+    instrument = Instrument(stage, PositionCamera(stage), instant.clock)
+    summary, run = run_scan(info, instrument, tmp_path)
+    assert summary.valid == 63
+    assert sum(r["attempts"] for r in run.journal()) > 63
+    targets = [point.target_um for point in info.plan.points()]
+    distance = np.linalg.norm(run.points().readback_um - targets, axis=1)
+    assert distance.max() < 0.020
+
+
+def test_a_readback_that_is_no_number_is_no_good_point(info, instant, tmp_path):
+    instant.stage.position = lambda: (float("nan"), 0.0)
+    with pytest.raises(AcquisitionError, match="points in a row failed"):
+        run_scan(info, instant, tmp_path)
+    assert not Run(tmp_path / "run.zarr").points().valid.any()
+
+
+@pytest.mark.parametrize("image", [np.zeros((64, 63), np.uint16), np.zeros((64, 64), np.uint8)])
+def test_an_image_of_another_kind_is_no_good_frame(info, instant, tmp_path, image):
+    instant.camera.snap = lambda timeout_s: image
+    with pytest.raises(AcquisitionError, match=r"expected a \(64, 64\) uint16 image"):
+        run_scan(info, instant, tmp_path)
+
+
+def test_a_broken_instrument_ends_the_scan_and_keeps_what_was_taken(info, instant, tmp_path):
+    instant.camera.snap = Trouble(
+        instant.camera.snap, range(20, 1000), DeviceError("cable pulled")
+    )
+    with pytest.raises(AcquisitionError, match=r"10 points in a row failed.*cable pulled"):
+        run_scan(info, instant, tmp_path)
+    run = Run(tmp_path / "run.zarr")
+    assert run.points().valid.sum() == 20
+    assert_valid_frames_are_where_they_belong(run)
+    assert instant.stage.stops > 0
+
+
+def test_a_plan_beyond_the_travel_moves_nothing(make_info):
+    stage = InstantStage(Travel(x_um=(0.0, 100.5)))
+    instrument = Instrument(stage, PositionCamera(stage), None)
+    plan = ScanPlan(rows=7, columns=9, centre_um=(100.0, 100.0))
+    with pytest.raises(LimitError, match="nothing moved"):
+        scan(make_info(plan), instrument, None, Watcher())
+    assert stage.moves == 0
+
+
+def test_ctrl_c_stops_between_two_points(info, instant, tmp_path):
+    class Impatient(Watcher):
+        def frame(self, frame):
+            super().frame(frame)
+            if len(self.frames) == 13:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = Impatient()
+    with pytest.raises(KeyboardInterrupt):
+        run_scan(info, instant, tmp_path, watcher)
+    run = Run(tmp_path / "run.zarr")
+    assert run.points().valid.sum() == len(watcher.frames) == 13
+    assert_valid_frames_are_where_they_belong(run)
+    assert instant.stage.stops == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_failing_observer_still_stops_the_stage(info, instant, tmp_path):
+    class Broken(Watcher):
+        def frame(self, frame):
+            raise RuntimeError("display gone")
+
+    with pytest.raises(RuntimeError, match="display gone"):
+        run_scan(info, instant, tmp_path, Broken())
+    assert instant.stage.stops == 1
+    assert Run(tmp_path / "run.zarr").points().valid.sum() == 1
+
+
+class TestDrift:
+    """A camera whose image changes with the position, as a microscope's does."""
+
+    # Images until then: choosing a landmark, two visits and two lines.
+    IN_LINE_3 = 27 * 4 + 2 * 4 + 2 * 9 + 1
+
+    class Fringes(PositionCamera):
+        """Fringes that move with the stage and, from some frame on, by themselves."""
+
+        def __init__(self, stage, clock, drift_after=10**9):
+            super().__init__(stage)
+            self._clock, self._drift_after, self._taken = clock, drift_after, 0
+            self._random = np.random.default_rng(1)
+
+        def snap(self, timeout_s):
+            self._taken += 1
+            x_um, y_um = self._stage.position()
+            x_um += 0.06 if self._taken > self._drift_after else 0.0
+            y, x = np.mgrid[:64, :64] / 6
+            light = 200 * (2 + np.sin(x + 12 * x_um) + np.sin(y + 12 * y_um))
+            return (100 + self._random.poisson(light) / 0.46).astype(np.uint16)
+
+    @pytest.fixture
+    def plan(self):
+        return ScanPlan(
+            rows=7,
+            columns=9,
+            centre_um=(100.0, 100.0),
+            landmark=LandmarkSchedule(every_lines=2, frames=4),
+        )
+
+    def bench(self, instant, **settings):
+        camera = self.Fringes(instant.stage, instant.clock, **settings)
+        return Instrument(instant.stage, camera, instant.clock)
+
+    def test_without_drift_the_landmark_stays_the_same(
+        self, plan, make_info, instant, tmp_path
+    ):
+        watcher = Watcher()
+        _, run = run_scan(make_info(plan), self.bench(instant), tmp_path, watcher)
+        assert [visit.line for visit in watcher.visits] == [0, 2, 4, 6]
+        residuals = run.landmark_residuals()
+        assert residuals[0] == 0
+        assert residuals[1:] == pytest.approx([1, 1, 1], abs=0.1)
+        assert not watcher.pauses
+        assert not watcher.warnings
+
+    def test_drift_pauses_and_ends_the_scan(self, plan, make_info, instant, tmp_path):
+        bench = self.bench(instant, drift_after=self.IN_LINE_3)
+        watcher = Watcher(go_on=False)
+        with pytest.raises(AcquisitionError, match="drift before line 4"):
+            run_scan(make_info(plan), bench, tmp_path, watcher)
+        assert len(watcher.pauses) == 1
+        run = Run(tmp_path / "run.zarr")
+        assert run.landmark_residuals()[-1] > 2
+        assert run.points().valid.sum() == 4 * 9
+
+    def test_a_pause_can_be_overruled(self, plan, make_info, instant, tmp_path):
+        bench = self.bench(instant, drift_after=self.IN_LINE_3)
+        watcher = Watcher(go_on=True)
+        summary, _ = run_scan(make_info(plan), bench, tmp_path, watcher)
+        assert len(watcher.pauses) == 2
+        assert summary.valid == 63
+
+    def test_a_blind_landmark_is_told(self, plan, make_info, instant, tmp_path):
+        class Blind(self.Fringes):
+            def snap(self, timeout_s):
+                light = np.full((64, 64), 100.0)
+                return (100 + self._random.poisson(light) / 0.46).astype(np.uint16)
+
+        bench = Instrument(instant.stage, Blind(instant.stage, None), instant.clock)
+        watcher = Watcher()
+        run_scan(make_info(plan), bench, tmp_path, watcher)
+        assert any("drift check is blind" in message for message in watcher.warnings)
+
+
+def test_status_values_are_the_format():
+    assert [int(s) for s in (Status.PENDING, Status.VALID, Status.INVALID)] == [0, 1, 2]

@@ -1,0 +1,182 @@
+"""The run on disk: durable, readable while it grows, honest when damaged."""
+
+import json
+import zlib
+
+import numpy as np
+import pytest
+import zarr
+
+from acquisition.frame import Frame, LandmarkVisit, Status
+from acquisition.plan import LandmarkSchedule, ScanPlan
+from acquisition.store import Run, RunWriter, check_output, run_bytes
+from configs.errors import RunStoreError
+
+
+def frame_of(point, status=Status.VALID):
+    """A frame that carries its own index in its pixels."""
+    image = np.full((64, 64), point.index, np.uint16)
+    return Frame(point, image, point.target_um, 0.5 * point.index, 1, status)
+
+
+@pytest.fixture
+def info(small_plan, make_info):
+    return make_info(small_plan)
+
+
+def test_every_frame_is_where_its_index_says(tmp_path, info):
+    plan = info.plan.model_copy(update={"order": "snake"})
+    info = info.model_copy(update={"plan": plan})
+    with RunWriter(tmp_path / "run.zarr", info) as writer:
+        for point in plan.points():
+            writer.add(frame_of(point))
+    run = Run(tmp_path / "run.zarr")
+    assert run.info == info
+    for row in range(plan.rows):
+        expected = row * plan.columns + np.arange(plan.columns)
+        assert np.array_equal(run.frames(row)[:, 0, 0], expected)
+    assert run.points().valid.all()
+    group = zarr.open_group(tmp_path / "run.zarr", mode="r")
+    targets = [plan.point(*divmod(i, plan.columns)).target_um for i in range(len(plan))]
+    np.testing.assert_allclose(group["points/target_um"][:], targets)
+    np.testing.assert_allclose(group["points/readback_um"][:], targets)
+    np.testing.assert_allclose(group["points/started_s"][:], 0.5 * np.arange(len(plan)))
+    assert np.isnan(group["points/drift_um"][:]).all()
+    assert group["frames"].chunks == (plan.columns, 64, 64)
+
+
+def test_a_finished_line_can_be_read_while_the_run_grows(tmp_path, info):
+    writer = RunWriter(tmp_path / "run.zarr", info)
+    points = list(info.plan.points())
+    for point in points[:12]:
+        writer.add(frame_of(point))
+    valid = Run(tmp_path / "run.zarr").points().valid
+    assert np.flatnonzero(valid).tolist() == list(range(9))
+    with writer:
+        pass
+    assert Run(tmp_path / "run.zarr").points().valid.sum() == 12
+
+
+def test_whatever_ends_the_scan_the_line_under_way_is_kept(tmp_path, info):
+    def interrupted():
+        with RunWriter(tmp_path / "run.zarr", info) as writer:
+            for point in list(info.plan.points())[:5]:
+                writer.add(frame_of(point))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    run = Run(tmp_path / "run.zarr")
+    assert run.points().valid.sum() == 5
+    assert run.frames(0)[:5, 0, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_journal_has_the_checksum_of_every_image(tmp_path, info):
+    with RunWriter(tmp_path / "run.zarr", info) as writer:
+        for point in info.plan.points():
+            status = Status.INVALID if point.index == 7 else Status.VALID
+            writer.add(frame_of(point, status))
+    run = Run(tmp_path / "run.zarr")
+    records = list(run.journal())
+    assert [record["index"] for record in records] == list(range(63))
+    for record in records:
+        image = run.frames(record["index"] // 9)[record["index"] % 9]
+        assert record["crc32"] == zlib.crc32(image.tobytes())
+    assert np.flatnonzero(~run.points().valid).tolist() == [7]
+
+
+def test_a_torn_last_record_is_no_record(tmp_path, info):
+    with RunWriter(tmp_path / "run.zarr", info) as writer:
+        for point in info.plan.points():
+            writer.add(frame_of(point))
+    journal = tmp_path / "run.zarr" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    assert Run(tmp_path / "run.zarr").points().valid.sum() == 62
+
+
+def test_a_damaged_record_is_named(tmp_path, info):
+    with RunWriter(tmp_path / "run.zarr", info) as writer:
+        for point in info.plan.points():
+            writer.add(frame_of(point))
+    journal = tmp_path / "run.zarr" / "journal.jsonl"
+    lines = journal.read_bytes().split(b"\n")
+    journal.write_bytes(b"\n".join([*lines[:3], b"garbage", *lines[4:]]))
+    with pytest.raises(RunStoreError, match="journal line 4"):
+        Run(tmp_path / "run.zarr").points()
+
+
+def test_landmark_visits_are_kept(tmp_path, make_info):
+    plan = ScanPlan(
+        rows=7, columns=9, centre_um=(100.0, 100.0), landmark=LandmarkSchedule(every_lines=3)
+    )
+    with RunWriter(tmp_path / "run.zarr", make_info(plan)) as writer:
+        images = np.full((plan.landmark.frames, 64, 64), 9, np.uint16)
+        writer.add_landmark(LandmarkVisit(0, 0, images, 0.0, 1.0))
+        writer.add_landmark(LandmarkVisit(1, 3, images, 1.5, 2.0))
+    assert Run(tmp_path / "run.zarr").landmark_residuals().tolist() == [0.0, 1.5]
+    group = zarr.open_group(tmp_path / "run.zarr", mode="r")
+    assert group["landmark/frames"].shape == (3, plan.landmark.frames, 64, 64)
+    assert (group["landmark/frames"][1] == 9).all()
+
+
+def test_truth_is_kept(tmp_path, info):
+    truth = np.random.default_rng(0).random(info.plan.sample_shape)
+    with RunWriter(tmp_path / "run.zarr", info, truth):
+        pass
+    np.testing.assert_allclose(Run(tmp_path / "run.zarr").truth, truth, rtol=1e-6)
+
+
+def test_an_existing_path_is_never_touched(tmp_path, info):
+    (tmp_path / "run.zarr").mkdir()
+    (tmp_path / "run.zarr" / "precious").write_text("x")
+    with pytest.raises(RunStoreError, match="exists already"):
+        RunWriter(tmp_path / "run.zarr", info)
+    assert (tmp_path / "run.zarr" / "precious").read_text() == "x"
+
+
+def test_nothing_is_left_where_a_run_cannot_be_made(tmp_path, info):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunStoreError, match="cannot create run"):
+        RunWriter(tmp_path / "file" / "run.zarr", info)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_too_small_is_told_before_anything_is_written(tmp_path, make_info):
+    plan = ScanPlan(rows=100_000, columns=100_000, centre_um=(0.0, 0.0))
+    info = make_info(plan)
+    assert run_bytes(info) > 8e13
+    with pytest.raises(RunStoreError, match="disk too small"):
+        check_output(tmp_path / "run.zarr", info)
+
+
+def test_what_is_no_run_is_refused(tmp_path, info):
+    with pytest.raises(RunStoreError, match="no run at"):
+        Run(tmp_path / "missing.zarr")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RunStoreError, match="is no run"):
+        Run(tmp_path / "folder")
+    zarr.create_group(tmp_path / "foreign.zarr")
+    with pytest.raises(RunStoreError, match="is no run"):
+        Run(tmp_path / "foreign.zarr")
+
+
+def test_a_run_of_another_version_is_refused(tmp_path, info):
+    with RunWriter(tmp_path / "run.zarr", info):
+        pass
+    file = tmp_path / "run.zarr" / "zarr.json"
+    document = json.loads(file.read_text())
+    document["attributes"]["opticalnet"]["format"] = "opticalnet-run-9"
+    file.write_text(json.dumps(document))
+    with pytest.raises(RunStoreError, match="opticalnet-run-9"):
+        Run(tmp_path / "run.zarr")
+
+
+def test_a_damaged_chunk_is_named(tmp_path, info):
+    with RunWriter(tmp_path / "run.zarr", info) as writer:
+        for point in info.plan.points():
+            writer.add(frame_of(point))
+    (tmp_path / "run.zarr" / "frames" / "c" / "2" / "0" / "0").write_bytes(b"garbage")
+    run = Run(tmp_path / "run.zarr")
+    assert (run.frames(1)[:, 0, 0] == np.arange(9, 18)).all()
+    with pytest.raises(RunStoreError, match="frames"):
+        run.frames(2)

@@ -1,0 +1,95 @@
+"""Settings: strict, frozen, and back from TOML as they went in."""
+
+import pytest
+from pydantic import ValidationError
+
+from configs.errors import ConfigError
+from configs.geometry import SampleFrame
+from configs.instrument import InstrumentConfig, Travel
+from configs.optics import Optics
+from configs.toml import (
+    dump_instrument,
+    load_instrument,
+    parse_instrument,
+    presets,
+    save_instrument,
+)
+
+MINIMAL = 'name = "bench"\n'
+
+
+def test_presets_are_the_documented_ones():
+    assert presets() == ["lab-example", "micromanager-demo", "simulated"]
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_survive_a_round_trip(name, tmp_path):
+    instrument = load_instrument(name)
+    save_instrument(instrument, tmp_path / "copy.toml")
+    assert load_instrument(str(tmp_path / "copy.toml")) == instrument
+    assert parse_instrument(dump_instrument(instrument), "copy") == instrument
+
+
+def test_values_are_frozen():
+    with pytest.raises(ValidationError):
+        Optics().wavelength_nm = 532.0
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[optics]\nwavelenght_nm = 633.0", "unknown key optics.wavelenght_nm"),
+        ('[optics]\nwavelength_nm = "633"', "optics.wavelength_nm"),
+        ("[optics]\nwavelength_nm = -633.0", "optics.wavelength_nm"),
+        ("[optics]\nwavelength_nm = nan", "optics.wavelength_nm"),
+        ("[optics]\nroi_px = 255", "multiple of binning"),
+        ("[optics]\nroi_px = 256.5", "optics.roi_px"),
+        ("[optics]\ncollection_na = 1.2", "optics.collection_na"),
+        ('[camera]\nkind = "webcam"', "'simulated', 'micromanager'"),
+        ('[stage]\nkind = "gcs"', "stage.gcs.port is missing"),
+        ('[stage]\nkind = "gcs"\nport = "COM3"', "needs a simulated stage"),
+        ("[travel]\nx_um = [5.0, 5.0]", "[lowest, highest]"),
+        ("[travel]\nx_um = [5.0]", "travel.x_um"),
+        ("[timing]\nattempts = 0", "timing.attempts"),
+        (
+            '[camera]\nkind = "micromanager"\nlibrary = "A"\ndevice = "B"\n[environment]',
+            "simulated camera only",
+        ),
+        ("[optics", "valid TOML"),
+    ],
+)
+def test_errors_name_file_key_and_expectation(text, named):
+    with pytest.raises(ConfigError) as error:
+        parse_instrument(MINIMAL + text, "bench.toml")
+    assert str(error.value).startswith("bench.toml: ")
+    assert named in str(error.value)
+    assert "\n" not in str(error.value).split("valid TOML")[0]
+
+
+def test_unknown_instruments_list_the_known():
+    with pytest.raises(ConfigError, match="lab-example, micromanager-demo, simulated"):
+        load_instrument("zeiss")
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_instrument("nowhere.toml")
+
+
+def test_a_simulated_stage_has_a_centre():
+    assert Travel(x_um=(0.0, 100.0), y_um=(20.0, 40.0)).centre_um == (50.0, 30.0)
+    assert InstrumentConfig(name="x").travel.centre_um == (100.0, 100.0)
+
+
+@pytest.mark.parametrize("directions", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
+def test_squares_and_stage_positions_are_inverse(directions):
+    frame = SampleFrame(64, 32, 180.0, (100.0, 50.0), directions)
+    for row, column in [(0, 0), (63, 31), (12.5, -3.25)]:
+        assert frame.square(*frame.stage_um(row, column)) == pytest.approx((row, column))
+
+
+def test_down_is_plus_y_and_right_is_plus_x():
+    frame = SampleFrame(64, 64, 180.0, (100.0, 100.0))
+    x_um, y_um = frame.stage_um(31.5, 31.5)
+    assert (x_um, y_um) == (100.0, 100.0)
+    assert frame.stage_um(31.5, 32.5) == pytest.approx((100.18, 100.0))
+    assert frame.stage_um(32.5, 31.5) == pytest.approx((100.0, 100.18))
+    turned = SampleFrame(64, 64, 180.0, (100.0, 100.0), (-1, 1))
+    assert turned.stage_um(31.5, 32.5) == pytest.approx((99.82, 100.0))
