@@ -132,8 +132,7 @@ class Preview:
         else:
             self._live_map = LiveReconstruction(predictor, info.plan)
         if self.console.is_terminal:
-            self._screen = Live(console=self.console, auto_refresh=False)
-            self._screen.start()
+            self._screen = self._open_screen()
             self._draw(self._screen)
         else:
             self._print_banner()
@@ -168,6 +167,7 @@ class Preview:
         if not self.ask:
             return False
         if self._screen is not None:
+            self._draw(self._screen)
             self._screen.stop()
         try:
             return Confirm.ask(
@@ -177,7 +177,8 @@ class Preview:
             return False
         finally:
             if self._screen is not None:
-                self._screen.start()
+                # The old one would draw over the question.
+                self._screen = self._open_screen()
 
     def end(self) -> None:
         """Catch up with the map, draw it a last time and leave the terminal as it was."""
@@ -189,11 +190,17 @@ class Preview:
                 self._draw(self._screen)
                 self._screen.stop()
 
+    def _open_screen(self) -> Live:
+        screen = Live(console=self.console, auto_refresh=False)
+        screen.start()
+        return screen
+
     def _draw(self, screen: Live) -> None:
-        screen.update(self._render(), refresh=True)
+        screen.update(self.render(), refresh=True)
         self._drawn = time.monotonic()
 
-    def _render(self) -> RenderableType:
+    def render(self) -> RenderableType:
+        """Return what the terminal shows at this moment."""
         parts: list[RenderableType] = []
         banner = self._banner()
         if banner is not None:

@@ -1,0 +1,86 @@
+"""The pictures of README.md, from one real run of the simulated instrument.
+
+    python benchmarks/pictures.py
+
+Writes docs/pictures/preview.png, what a terminal of 112 x 37 characters shows in mid-scan,
+and docs/pictures/star.png, what `opticalnet reconstruct` draws of the finished run.
+"""
+
+import io
+import tempfile
+from pathlib import Path
+
+import matplotlib
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from rich.color import ColorTriplet
+from rich.console import Console
+from rich.segment import Segment
+from rich.terminal_theme import MONOKAI
+
+import opticalnet
+from acquisition.frame import Frame
+from opticalnet.preview import Preview
+
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+COLUMNS, LINES = 112, 37
+CELL = (9, 18)
+INK, PAPER = ColorTriplet(205, 205, 205), ColorTriplet(16, 18, 24)
+
+
+class MidScan(Preview):
+    """Keeps what the terminal shows at one point of the scan."""
+
+    point = 41 * 66 + 30
+
+    def frame(self, frame: Frame) -> None:
+        """Take a frame; at the point, let the map catch up and draw it."""
+        super().frame(frame)
+        if frame.point.index == self.point:
+            draw(self.console.render_lines(self.render()), PICTURES / "preview.png")
+
+
+def draw(lines: list[list[Segment]], path: Path) -> None:
+    """Draw terminal lines as a picture."""
+    font_file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf"
+    font = ImageFont.truetype(str(font_file), 14)
+    width, height = CELL
+    image = Image.new("RGB", (COLUMNS * width, (len(lines) + 1) * height), PAPER)
+    pen = ImageDraw.Draw(image)
+    for row, line in enumerate(lines):
+        left, top = 0, row * height + height // 2
+        for text, style, _ in line:
+            ink = style.color.get_truecolor(MONOKAI) if style and style.color else INK
+            paper = style.bgcolor.get_truecolor(MONOKAI) if style and style.bgcolor else PAPER
+            for character in text:
+                pen.rectangle((left, top, left + width - 1, top + height - 1), fill=paper)
+                if character == "▀":
+                    pen.rectangle(
+                        (left, top, left + width - 1, top + height // 2 - 1), fill=ink
+                    )
+                elif character.strip():
+                    pen.text((left, top), character, fill=ink, font=font)
+                left += width
+    image.save(path, optimize=True)
+
+
+def main() -> None:
+    """Scan, reconstruct, draw."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    console = Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+        width=COLUMNS,
+        height=LINES,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "star.zarr"
+        preview = MidScan(console, torch.device("cpu"), "star.zarr", ask=False)
+        opticalnet.acquire("ss", grid=7, out=out, observer=preview)
+        preview.end()
+        opticalnet.reconstruct(out).save_figure(PICTURES / "star.png")
+
+
+if __name__ == "__main__":
+    main()
