@@ -8,12 +8,12 @@ point is on disk.
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from types import FrameType
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from acquisition.plan import LandmarkSchedule, ScanPoint
 from acquisition.store import RunInfo, RunWriter
 from configs.errors import AcquisitionError, DeviceError
 from drivers.protocols import Camera, Clock, Image, XYStage
+
+Result = TypeVar("Result")
 
 # More failures in a row are a broken instrument, not bad luck.
 _INVALID_IN_A_ROW: Final = 10
@@ -99,17 +101,19 @@ def scan(
     plan, optics = info.plan, info.instrument.optics
     plan.check_travel(instrument.stage.limits)
     observer.begin(info)
-    with _stage_stopped_afterwards(instrument.stage), _deferred_interrupt() as check_interrupt:
+    with (
+        _stage_stopped_afterwards(instrument.stage, observer),
+        _deferred_interrupt() as interrupt,
+    ):
         instrument.camera.configure(optics.image_px, optics.binning, plan.exposure_ms)
-        scanner = _Scanner(info, instrument, observer)
+        scanner = _Scanner(info, instrument, observer, interrupt)
         watch = None
         if plan.landmark is not None:
             watch = _DriftWatch(plan.landmark, scanner, writer, observer)
         for row, line in enumerate(plan.lines()):
-            if watch is not None and row % watch.schedule.every_lines == 0:
-                watch.visit(row)
+            if watch is not None:
+                watch.before(row)
             for point in line:
-                check_interrupt()
                 frame = scanner.take(point)
                 if writer is not None:
                     writer.add(frame)
@@ -120,9 +124,16 @@ def scan(
 class _Scanner:
     """Takes single points, and counts."""
 
-    def __init__(self, info: RunInfo, instrument: Instrument, observer: Observer) -> None:
+    def __init__(
+        self,
+        info: RunInfo,
+        instrument: Instrument,
+        observer: Observer,
+        interrupt: "_Interrupt",
+    ) -> None:
         self.info = info
         self.instrument = instrument
+        self.interrupt = interrupt
         self._observer = observer
         self._began = instrument.clock.now()
         self._points = 0
@@ -134,26 +145,34 @@ class _Scanner:
         return self.instrument.clock.now() - self._began
 
     def summary(self) -> ScanSummary:
+        """Return what has been taken so far."""
         return ScanSummary(self._points, self._valid, self.seconds())
 
     def take(self, point: ScanPoint) -> Frame:
         """Return the frame of a point, invalid if every attempt failed."""
-        attempts = self.info.instrument.timing.attempts
-        reason = ""
-        for attempt in range(1, attempts + 1):
+        self._points += 1
+        try:
+            (readback_um, started_s, image), attempts = self.attempt(
+                lambda: (self.go(point.target_um), self.seconds(), self._snap())
+            )
+        except DeviceError as error:
+            return self._give_up(point, str(error))
+        self._valid += 1
+        self._failed_in_a_row = 0
+        return Frame(point, image, readback_um, started_s, attempts, Status.VALID)
+
+    def attempt(self, action: Callable[[], Result]) -> tuple[Result, int]:
+        """Return what an action gives, and at which attempt; ``DeviceError`` if at none."""
+        attempt = 0
+        while True:
+            attempt += 1
+            self.interrupt.check()
             try:
-                readback_um = self.go(point.target_um)
-                started_s = self.seconds()
-                image = self._snap()
-            except DeviceError as error:
-                reason = str(error)
+                return action(), attempt
+            except DeviceError:
                 self._recover()
-                continue
-            self._points += 1
-            self._valid += 1
-            self._failed_in_a_row = 0
-            return Frame(point, image, readback_um, started_s, attempt, Status.VALID)
-        return self._give_up(point, attempts, reason)
+                if attempt == self.info.instrument.timing.attempts:
+                    raise
 
     def go(self, target_um: tuple[float, float]) -> tuple[float, float]:
         """Move, wait until settled, and return the verified read-back."""
@@ -187,8 +206,7 @@ class _Scanner:
             except DeviceError as error:
                 self._observer.warning(f"stopping after a failure: {error}")
 
-    def _give_up(self, point: ScanPoint, attempts: int, reason: str) -> Frame:
-        self._points += 1
+    def _give_up(self, point: ScanPoint, reason: str) -> Frame:
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _INVALID_IN_A_ROW:
             raise AcquisitionError(
@@ -199,6 +217,7 @@ class _Scanner:
         side = self.info.instrument.optics.image_px
         nowhere = (math.nan, math.nan)
         image = np.zeros((side, side), np.uint16)
+        attempts = self.info.instrument.timing.attempts
         return Frame(point, image, nowhere, self.seconds(), attempts, Status.INVALID, reason)
 
 
@@ -212,7 +231,7 @@ class _DriftWatch:
         writer: RunWriter | None,
         observer: Observer,
     ) -> None:
-        self.schedule = schedule
+        self._schedule = schedule
         self._scanner = scanner
         self._writer = writer
         self._observer = observer
@@ -221,8 +240,10 @@ class _DriftWatch:
         self._first: NDArray[np.uint16] | None = None
         self._visits = 0
 
-    def visit(self, line: int) -> None:
-        """Look at the landmark before a line; ``AcquisitionError`` if a pause ends the scan."""
+    def before(self, line: int) -> None:
+        """Look at the landmark if it is time; ``AcquisitionError`` if a pause ends the scan."""
+        if line % self._schedule.every_lines:
+            return
         started_s = self._scanner.seconds()
         images = self._look(self._place_um)
         if self._first is None:
@@ -233,23 +254,30 @@ class _DriftWatch:
         if self._writer is not None:
             self._writer.add_landmark(visit)
         self._observer.landmark(visit)
-        if residual > self.schedule.max_residual:
+        if residual > self._schedule.max_residual:
             reason = (
                 f"drift before line {line}: the landmark differs from its first visit by"
-                f" {residual:.1f} x noise, at most {self.schedule.max_residual:g} expected;"
+                f" {residual:.1f} x noise, at most {self._schedule.max_residual:g} expected;"
                 " let the sample settle or check focus and laser"
             )
-            if not self._observer.paused(reason):
+            with self._scanner.interrupt.at_once():
+                go_on = self._observer.paused(reason)
+            if not go_on:
                 raise AcquisitionError(f"{reason}; stopped, the run up to there is safe")
 
     def _look(self, place_um: tuple[float, float]) -> NDArray[np.uint16]:
         """Return the frames of one visit, (frames, y, x)."""
+        return self._scanner.attempt(lambda: self._look_once(place_um))[0]
+
+    def _look_once(self, place_um: tuple[float, float]) -> NDArray[np.uint16]:
         self._scanner.go(place_um)
         camera = self._scanner.instrument.camera
         timeout_s = self._scanner.info.instrument.timing.frame_timeout_s
-        camera.start_sequence(self.schedule.frames)
+        camera.start_sequence(self._schedule.frames)
         try:
-            return np.stack([camera.read_frame(timeout_s) for _ in range(self.schedule.frames)])
+            return np.stack(
+                [camera.read_frame(timeout_s) for _ in range(self._schedule.frames)]
+            )
         finally:
             camera.stop()
 
@@ -269,52 +297,63 @@ class _DriftWatch:
             )
             if change > contrast:
                 best, contrast = (x_um, y_um), change
-        if contrast < self.schedule.max_residual:
+        if contrast < self._schedule.max_residual:
             self._observer.warning(
                 f"the drift check is blind here: a shift of {plan.pitch_nm / 3:.0f} nm changes"
                 f" no landmark by more than {contrast:.1f} x noise, and the scan pauses at"
-                f" {self.schedule.max_residual:g}; expose longer or average more frames"
+                f" {self._schedule.max_residual:g}; expose longer or average more frames"
             )
         return best
 
 
 @contextmanager
-def _stage_stopped_afterwards(stage: XYStage) -> Iterator[None]:
+def _stage_stopped_afterwards(stage: XYStage, observer: Observer) -> Iterator[None]:
     try:
         yield
-    except BaseException:
-        stage.stop()
-        raise
-    stage.stop()
+    finally:
+        try:
+            stage.stop()
+        except DeviceError as error:
+            observer.warning(f"the stage may still be moving: {error}")
 
 
-class _InterruptFlag:
-    """Set by the first Ctrl-C, raised between points."""
+class _Interrupt:
+    """Ctrl-C, held back while a point is under way."""
 
     def __init__(self) -> None:
         self._requested = False
+        self._at_once = False
 
-    def __call__(self) -> None:
+    def check(self) -> None:
         """Raise ``KeyboardInterrupt`` if Ctrl-C has been pressed."""
         if self._requested:
             raise KeyboardInterrupt
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Hold nothing back meanwhile."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
     def handle(self, _signal: int, _frame: FrameType | None) -> None:
-        """Note the first Ctrl-C; the second one goes through at once."""
-        if self._requested:
+        """Note the first Ctrl-C; the second one goes through."""
+        if self._requested or self._at_once:
             raise KeyboardInterrupt
         self._requested = True
 
 
 @contextmanager
-def _deferred_interrupt() -> Iterator[_InterruptFlag]:
+def _deferred_interrupt() -> Iterator[_Interrupt]:
     """Let Ctrl-C wait for the point under way; only the main thread gets signals."""
-    flag = _InterruptFlag()
+    interrupt = _Interrupt()
     if threading.current_thread() is not threading.main_thread():
-        yield flag
+        yield interrupt
         return
-    previous = signal.signal(signal.SIGINT, flag.handle)
+    previous = signal.signal(signal.SIGINT, interrupt.handle)
     try:
-        yield flag
+        yield interrupt
     finally:
         signal.signal(signal.SIGINT, previous)

@@ -129,7 +129,7 @@ def main() -> None:
     try:
         app()
     except OpticalNetError as error:
-        _fail(str(error), 1)
+        _fail("; ".join([str(error), *getattr(error, "__notes__", ())]), 1)
 
 
 def _fail(message: str, code: int) -> None:
@@ -173,7 +173,8 @@ def _print_acquisition(console: "Console", result: "Acquisition") -> None:
     kind = f"simulated {' and '.join(result.simulated)}" if result.simulated else "measured"
     console.print(
         f"{result.valid:,} of {result.points:,} points valid,"
-        f" {result.seconds:.0f} s on the instrument's clock, {kind}"
+        f" {result.seconds:.0f} s on the instrument's clock, {kind}",
+        soft_wrap=True,
     )
     if result.path is None:
         console.print("dry run: nothing was recorded")

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import TracebackType
 
 from acquisition.engine import Instrument
+from configs.errors import DeviceError
 from configs.geometry import SampleFrame
 from configs.instrument import (
     SIMULATED_PORT,
@@ -67,10 +70,25 @@ def open_instrument(
     clock: Clock = VirtualClock() if simulated else WallClock()
     with ExitStack() as devices:
         stage, stage_um = _open_stage(config, clock, seed, devices)
-        devices.callback(stage.close)
+        devices.push(partial(_close, stage))
         camera = _open_camera(config, clock, seed, sample, stage_um)
-        devices.callback(camera.close)
+        devices.push(partial(_close, camera))
         yield Instrument(stage, camera, clock)
+
+
+def _close(
+    device: XYStage | Camera,
+    _kind: type[BaseException] | None,
+    error: BaseException | None,
+    _traceback: TracebackType | None,
+) -> None:
+    """Close a device; a failure adds to what has already gone wrong, and hides nothing."""
+    try:
+        device.close()
+    except DeviceError as failure:
+        if error is None:
+            raise
+        error.add_note(str(failure))
 
 
 def _open_stage(

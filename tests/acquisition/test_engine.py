@@ -268,6 +268,26 @@ class TestDrift:
         assert len(watcher.pauses) == 2
         assert summary.valid == 63
 
+    def test_a_failing_visit_is_tried_again(self, plan, make_info, instant, tmp_path):
+        bench = self.bench(instant)
+        bench.camera.read_frame = Trouble(
+            bench.camera.read_frame, {27 * 4 + 6}, DeviceTimeout("late")
+        )
+        _, run = run_scan(make_info(plan), bench, tmp_path)
+        assert run.landmark_residuals()[1:] == pytest.approx([1, 1, 1], abs=0.1)
+
+    def test_ctrl_c_at_a_pause_goes_through_at_once(self, plan, make_info, instant):
+        class Hesitant(Watcher):
+            def paused(self, reason):
+                os.kill(os.getpid(), signal.SIGINT)
+                return True
+
+        bench = self.bench(instant, drift_after=self.IN_LINE_3)
+        watcher = Hesitant()
+        with pytest.raises(KeyboardInterrupt):
+            scan(make_info(plan), bench, None, watcher)
+        assert len(watcher.frames) == 4 * 9
+
     def test_a_blind_landmark_is_told(self, plan, make_info, instant, tmp_path):
         class Blind(self.Fringes):
             def snap(self, timeout_s):

@@ -1,0 +1,274 @@
+"""The two commands, and the five lines of Python that do the same."""
+
+import doctest
+import json
+import shutil
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from PIL import Image
+
+import configs.errors
+import opticalnet
+from acquisition.store import Run
+from command_bench import PATIENCE_S, Command, Start, taken
+from opticalnet.cli import main
+
+SCORES = {"accuracy", "balanced_accuracy", "f1", "jaccard", "constant_accuracy"}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def one_object(out: str) -> dict[str, object]:
+    """The JSON object that is all of a command's stdout."""
+    (line,) = out.splitlines()
+    loaded = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def pixels(run: Path) -> np.ndarray:
+    group = zarr.open_array(run / "frames", mode="r")
+    return np.asarray(group[:])
+
+
+def test_acquire_for_a_script(command: Command, place: Path, mask: Path) -> None:
+    outcome = command("acquire", "--sample", mask, "--json")
+    assert outcome.code == 0
+    said = one_object(outcome.out)
+    seconds = said.pop("seconds")
+    assert isinstance(seconds, float)
+    # 64 points of 21 ms or more, and 27 + 1 looks of 8 frames at landmarks.
+    assert 64 * 0.021 + 28 * 8 * 0.011 < seconds < 10
+    assert said == {
+        "run": "run.zarr",
+        "points": 64,
+        "valid": 64,
+        "simulated": ["stage", "camera"],
+    }
+    assert "SIMULATED INSTRUMENT: simulated stage and camera" in outcome.err
+    assert "60 of 64 points" in outcome.err
+    assert [path.name for path in place.iterdir()] == ["run.zarr"]
+    assert taken(place / "run.zarr") == 64
+
+
+def test_acquire_for_people(command: Command, place: Path, mask: Path) -> None:
+    outcome = command("acquire", "--sample", mask, "--out", "deep/er/own.zarr")
+    assert (outcome.code, outcome.err) == (0, "")
+    first, *_, points, where = outcome.out.splitlines()
+    assert first == "SIMULATED INSTRUMENT: simulated stage and camera"
+    assert points.startswith("64 of 64 points valid, ")
+    assert points.endswith("s on the instrument's clock, simulated stage and camera")
+    assert where == "run: deep/er/own.zarr"
+    assert taken(place / "deep" / "er" / "own.zarr") == 64
+
+
+def test_reconstruct_for_a_script(command: Command, run_copy: Path) -> None:
+    outcome = command("reconstruct", run_copy, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    said = one_object(outcome.out)
+    assert (said["run"], said["method"], said["grid"]) == (str(run_copy), "network", 7)
+    assert said["simulated"] == ["stage", "camera"]
+    assert said["seconds"] * said["frames_per_s"] == pytest.approx(64)
+    for part in ("frame", "stitched"):
+        assert set(said[part]) == SCORES
+        assert all(0 < fraction <= 1 for fraction in said[part].values())
+    assert said["stitched"]["constant_accuracy"] == 27 / 36
+    assert said["stitched"]["accuracy"] > 27 / 36
+
+
+def test_reconstruct_for_people(command: Command, run_copy: Path) -> None:
+    outcome = command("reconstruct", run_copy)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "SIMULATED stage and camera: no microscope measured this run" in outcome.out
+    result = opticalnet.reconstruct(run_copy)
+    for name, scores in (("per frame", result.frame), ("stitched", result.stitched)):
+        (row,) = [line for line in outcome.out.splitlines() if f" {name} " in line]
+        numbers = [cell.strip() for cell in row.split("│")[2:-1]]
+        assert numbers == [f"{value:.3f}" for value in scores.as_dict().values()]
+    picture = run_copy.with_name("run.network-7.png")
+    assert outcome.out.splitlines()[-1] == f"picture: {picture}"
+    with Image.open(picture) as image:
+        image.load()
+        assert image.format == "PNG"
+        assert image.width > image.height > 500
+        assert len(image.convert("RGB").getcolors(1 << 20) or ()) > 100
+
+
+def test_a_run_without_a_known_truth(command: Command, run_copy: Path) -> None:
+    shutil.rmtree(run_copy / "truth")
+    said = one_object(command("reconstruct", run_copy, "--json").out)
+    assert (said["frame"], said["stitched"]) == (None, None)
+    outcome = command("reconstruct", run_copy)
+    assert outcome.code == 0
+    assert "accuracy" not in outcome.out
+
+
+def test_reconstruct_from_inside_the_run(
+    command: Command, run_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run_copy)
+    outcome = command("reconstruct", ".")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert (run_copy.parent / "run.network-7.png").exists()
+
+
+def test_the_result_is_ome_ngff(run_copy: Path) -> None:
+    mosaic = opticalnet.reconstruct(run_copy).mosaic
+    expected = {
+        "probability": mosaic.probability.astype(np.float32),
+        "uncertainty": mosaic.uncertainty.astype(np.float32),
+        "binary": (mosaic.probability >= 0.5).astype(np.uint8),
+        "count": mosaic.count.astype(np.uint32),
+    }
+    folder = run_copy / "reconstruction" / "network-7"
+    assert {path.name for path in folder.iterdir()} == {*expected, "zarr.json"}
+    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
+    scale = [{"type": "scale", "scale": [0.18, 0.18]}]
+    for name, image in expected.items():
+        root = json.loads((folder / name / "zarr.json").read_text())
+        assert (root["zarr_format"], root["node_type"]) == (3, "group")
+        ome = root["attributes"]["ome"]
+        assert ome["version"] == "0.5"
+        (multiscale,) = ome["multiscales"]
+        assert multiscale["axes"] == axes
+        (level,) = multiscale["datasets"]
+        assert level["coordinateTransformations"] == scale
+        stored = zarr.open_array(folder / name / level["path"], mode="r")
+        assert stored.metadata.dimension_names == ("y", "x")
+        assert stored.dtype == image.dtype
+        assert np.array_equal(stored[:], image)
+
+
+def test_an_independent_reader_calls_the_result_valid(run_copy: Path) -> None:
+    yaozarrs = pytest.importorskip("yaozarrs")
+    opticalnet.reconstruct(run_copy)
+    for name in ("probability", "uncertainty", "binary", "count"):
+        yaozarrs.validate_zarr_store(run_copy / "reconstruction" / "network-7" / name)
+
+
+def test_what_is_kept_beside_the_maps(run_copy: Path) -> None:
+    result = opticalnet.reconstruct(run_copy)
+    group = zarr.open_group(run_copy / "reconstruction" / "network-7", mode="r")
+    kept = group.attrs["opticalnet"]
+    assert kept["run_id"] == Run(run_copy).info.provenance.run_id
+    assert kept["simulated"] == ["stage", "camera"]
+    assert kept["weights"] == "frame-7.safetensors"
+    assert len(bytes.fromhex(kept["weights_sha256"])) == 32
+    assert kept["stitched"] == result.stitched.as_dict()
+
+
+def test_a_second_result_replaces_the_first(command: Command, run_copy: Path) -> None:
+    folder = run_copy / "reconstruction"
+    assert command("reconstruct", run_copy).code == 0
+    (folder / "network-7" / "leftover").write_text("of the first")
+    picture = run_copy.with_name("run.network-7.png")
+    picture.write_bytes(b"of the first")
+    assert command("reconstruct", run_copy).code == 0
+    assert not (folder / "network-7" / "leftover").exists()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert command("reconstruct", run_copy, "--grid", "3").code == 0
+    names = {path.name for path in folder.iterdir()} - {"zarr.json"}
+    assert names == {"network-7", "network-3"}
+
+
+@pytest.mark.parametrize("instrument", ["simulated", "lab-example"])
+def test_a_rehearsal_records_nothing(
+    command: Command, place: Path, mask: Path, instrument: str
+) -> None:
+    arguments = ["acquire", "--sample", mask, "--instrument", instrument, "--dry-run"]
+    outcome = command(*arguments, "--out", "sub/run.zarr")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[0] == (
+        "DRY RUN, NOTHING IS RECORDED: simulated stage and camera"
+    )
+    assert "64 of 64 points valid" in outcome.out
+    assert outcome.out.splitlines()[-1] == "dry run: nothing was recorded"
+    assert list(place.iterdir()) == []
+
+
+def test_a_rehearsal_for_a_script(command: Command, place: Path, mask: Path) -> None:
+    outcome = command("acquire", "--sample", mask, "--dry-run", "--json")
+    said = one_object(outcome.out)
+    assert (said["run"], said["points"], said["simulated"]) == (None, 64, ["stage", "camera"])
+    assert list(place.iterdir()) == []
+
+
+def test_the_seed_fixes_everything(place: Path, mask: Path, finished_run: Path) -> None:
+    for out, seed in (("again.zarr", 0), ("other.zarr", 1)):
+        opticalnet.acquire(str(mask), out=out, seed=seed)
+    first = pixels(finished_run)
+    assert np.array_equal(pixels(place / "again.zarr"), first)
+    assert not np.array_equal(pixels(place / "other.zarr"), first)
+    readback = [Run(run).points().readback_um for run in (finished_run, place / "again.zarr")]
+    assert np.array_equal(*readback)
+
+
+def test_the_smallest_sample(command: Command, place: Path) -> None:
+    np.save("dot.npy", np.ones((1, 1)))
+    outcome = command("acquire", "--sample", "dot.npy")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert taken(place / "run.zarr") == 9
+    said = one_object(command("reconstruct", "run.zarr", "--json").out)
+    assert said["stitched"]["constant_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["acquire", "--help"]])
+def test_help_imports_nothing_heavy(start: Start, arguments: list[str]) -> None:
+    listing = (
+        "import sys\n"
+        "from opticalnet.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print(*sys.modules, file=sys.stderr)\n"
+    )
+    process = start(*arguments, command=(sys.executable, "-W", "error", "-c", listing))
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert "Usage: " in out
+    imported = {name.partition(".")[0] for name in err.split()}
+    assert "typer" in imported
+    heavy = {"torch", "zarr", "numpy", "matplotlib", "serial", "pymmcore_plus"}
+    assert imported & heavy == set()
+
+
+def test_the_command_is_installed() -> None:
+    (script,) = entry_points(group="console_scripts", name="opticalnet")
+    assert script.load() is main
+
+
+def test_every_public_name_is_there() -> None:
+    for name in opticalnet.__all__:
+        assert getattr(opticalnet, name).__name__ == name
+    assert sorted(opticalnet.__all__) == opticalnet.__all__
+    with pytest.raises(AttributeError, match="nonsense"):
+        opticalnet.nonsense  # noqa: B018
+
+
+def test_every_error_has_a_public_name() -> None:
+    for name, kind in vars(configs.errors).items():
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            assert name in opticalnet.__all__
+            assert getattr(opticalnet, name) is kind
+
+
+def test_the_example_of_the_package(
+    place: Path, mask: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = doctest.DocTestParser().get_examples(opticalnet.__doc__ or "")
+    lines = "".join(example.source for example in examples)
+    assert lines.count("\n") == 5
+    assert '"ss"' in lines
+    exec(lines.replace('"ss"', repr(str(mask))), {})
+    assert capsys.readouterr().out.startswith("Scores(accuracy=")
+    assert {path.name for path in place.iterdir()} == {"star.zarr", "star.png"}
+    with Image.open("star.png") as image:
+        image.load()

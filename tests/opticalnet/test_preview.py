@@ -1,0 +1,247 @@
+"""What a scan shows: in a real terminal, in a small one, and in none."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+import opticalnet
+from command_bench import Command, Open, Terminal, save_mask, taken
+from opticalnet.preview import HalfBlocks, Preview
+
+REDRAW_S = 0.3
+# At this drift the landmark has left its place before the second visit, at line 8.
+DRIFTING = "name = 'drifting'\n[environment]\ndrift_nm_per_min = [12000.0, 0.0]\n"
+DRAWN_AS = "▀"
+Picture = np.ndarray
+"""Colours, (rows, columns, 3); a character is two rows."""
+
+
+@pytest.fixture
+def tall_mask(tmp_path: Path) -> Path:
+    """An 8 x 8 mask, scanned in 10 x 10 points: the landmark is visited twice."""
+    rows = ("........", ".######.", "...#....", "...#....")
+    return save_mask(tmp_path / "tall.npy", *rows, *rows)
+
+
+@pytest.fixture
+def drifting(tmp_path: Path) -> Path:
+    path = tmp_path / "drifting.toml"
+    path.write_text(DRIFTING)
+    return path
+
+
+def drawn(probability: np.ndarray, columns: int = 200, lines: int = 100) -> Picture:
+    """Colours of the squares that a terminal is told to show."""
+    console = Console(file=io.StringIO(), width=columns, color_system="truecolor")
+    halves = []
+    for line in console.render_lines(HalfBlocks(probability, columns, lines), pad=False):
+        upper, lower = [], []
+        for text, style, _ in line:
+            assert set(text) == {DRAWN_AS}
+            assert style is not None
+            for half, colour in ((upper, style.color), (lower, style.bgcolor)):
+                assert colour is not None
+                half += [colour.get_truecolor()] * len(text)
+        halves += [upper, lower]
+    return np.array(halves, dtype=int)
+
+
+def brightness(picture: Picture) -> np.ndarray:
+    light: np.ndarray = picture @ (0.2126, 0.7152, 0.0722)
+    return light
+
+
+def test_what_has_not_been_seen_has_a_colour_of_its_own() -> None:
+    ramp = drawn(np.linspace(0, 1, 400).reshape(2, 200))
+    unseen = drawn(np.full((2, 3), np.nan))
+    assert (unseen == unseen[0, 0]).all()
+    assert not (ramp == unseen[0, 0]).all(axis=2).any()
+
+
+def test_the_brighter_the_more_probable() -> None:
+    (ramp, _) = brightness(drawn(np.linspace([0, 0], [1, 1], 100).T))
+    assert (np.diff(ramp) >= 0).all()
+    assert len(set(ramp)) > 30
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 5), (3, 0), (3, 5)])
+def test_an_open_corner_is_drawn_in_that_corner(corner: tuple[int, int]) -> None:
+    probability = np.zeros((4, 6))
+    probability[corner] = 1
+    picture = brightness(drawn(probability))
+    assert picture.shape == (4, 6)
+    assert np.unravel_index(picture.argmax(), picture.shape) == corner
+    assert (picture == picture.max()).sum() == 1
+
+
+def test_an_odd_row_has_nothing_below() -> None:
+    picture = drawn(np.ones((3, 2)))
+    unseen = drawn(np.full((2, 2), np.nan))[0, 0]
+    assert picture.shape[:2] == (4, 2)
+    assert (picture[3] == unseen).all()
+    assert (picture[:3] == drawn(np.ones((2, 2)))[0, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("room", "size"),
+    [
+        ((64, 32), (64, 64)),
+        ((63, 32), (32, 32)),
+        ((64, 31), (32, 32)),
+        ((20, 40), (16, 16)),
+        ((9, 9), (8, 8)),
+        ((1, 1), (2, 1)),
+    ],
+)
+def test_a_large_map_shrinks_until_it_fits(
+    room: tuple[int, int], size: tuple[int, int]
+) -> None:
+    picture = drawn(np.full((64, 64), 0.5), *room)
+    assert picture.shape[:2] == size
+    assert (picture[0] == drawn(np.full((2, 2), 0.5))[0, 0]).all()
+
+
+def test_shrinking_averages_what_has_been_seen() -> None:
+    probability = np.full((8, 8), np.nan)
+    probability[:4, 4:] = np.indices((4, 4)).sum(axis=0) % 2  # half of it open
+    probability[4, 0] = 1  # one of sixteen squares
+    picture = drawn(probability, columns=2, lines=1)
+    unseen = drawn(np.full((2, 2), np.nan))[0, 0]
+    half, full = (drawn(np.full((2, 2), value))[0, 0] for value in (0.5, 1.0))
+    assert picture.tolist() == [[unseen.tolist(), half.tolist()], [full.tolist(), unseen.tolist()]]
+
+
+def test_plain_lines_where_there_is_no_terminal(
+    command: Command, tmp_path: Path, tall_mask: Path, drifting: Path
+) -> None:
+    out = tmp_path / "run.zarr"
+    arguments = ["--sample", tall_mask, "--out", out, "--instrument", drifting]
+    outcome = command("acquire", *arguments, "--max-residual", 1000)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "\x1b" not in outcome.out
+    assert DRAWN_AS not in outcome.out
+    lines = [line for line in outcome.out.splitlines() if " points, " in line]
+    assert [line.split()[0] for line in lines] == [str(n) for n in range(10, 101, 10)]
+    facts = re.compile(r"\d+ of 100 points, [\d,]+/s, \d+ s left, drift (.+), 0 invalid")
+    drifts = [match[1] for match in map(facts.fullmatch, lines) if match]
+    assert drifts[:8] == ["not seen yet"] * 8
+    assert len(drifts) == 10
+    residual = float(opticalnet.Run(out).landmark_residuals()[1])
+    assert residual > 1.2
+    assert drifts[8:] == [f"{residual:.2f} x noise"] * 2
+
+
+def test_nobody_to_ask_ends_a_drifting_scan(
+    command: Command, tmp_path: Path, tall_mask: Path, drifting: Path
+) -> None:
+    out = tmp_path / "run.zarr"
+    arguments = ["--sample", tall_mask, "--out", out, "--instrument", drifting]
+    error = command("acquire", *arguments).error
+    for part in ("drift before line 8", "at most 1.2 expected", "up to there is safe"):
+        assert part in error
+    assert taken(out) == 80
+
+
+def test_a_question_that_nobody_answers_means_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO())
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    preview = Preview(console, torch.device("cpu"), None, ask=True)
+    assert preview.paused("it drifts") is False
+    assert "paused: it drifts. Go on?" in console.file.getvalue()
+
+
+def points_drawn(terminal: Terminal) -> list[int]:
+    """Points at each drawing of the screen that has any."""
+    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", terminal.output).decode()
+    return [int(number) for number in re.findall(r"points +(\d+) of 100", text)]
+
+
+def shown(terminal: Terminal, rows: int, columns: int) -> Picture:
+    """Colours of the squares of the last picture on the screen."""
+    cells = terminal.screen.buffer
+    text = terminal.text.splitlines()
+    top = max(n for n, line in enumerate(text) if "7 x 7" in line) + 1
+    left = text[top].index(DRAWN_AS)
+    picture = np.zeros((rows, columns, 3), int)
+    for row in range(rows):
+        for column in range(columns):
+            cell = cells[top + row // 2][left + column]
+            assert cell.data == DRAWN_AS
+            picture[row, column] = list(bytes.fromhex(cell.bg if row % 2 else cell.fg))
+    return picture
+
+
+def test_a_scan_in_a_terminal(terminal: Open, tmp_path: Path, tall_mask: Path) -> None:
+    window = terminal("acquire", "--sample", tall_mask, "--out", "run.zarr")
+    assert window.finish() == 0, window.text
+    text = window.text
+    for fact in (
+        r"SIMULATED INSTRUMENT: simulated stage and camera",
+        r"progress +━{24}\n",
+        r"points +100 of 100\n",
+        r"rate +[\d,]+ points/s\n",
+        r"time left +0:00:00\n",
+        r"drift +[01]\.\d\d x noise, pauses at 1\.2\n",
+        r"dose +0\.0379 nJ \(1\.2e\+08 photons\)\n",
+        r"invalid +0\n",
+        r"run +run\.zarr\n",
+        r"\n100 of 100 points valid, \d+ s on the instrument's clock",
+        r"\nrun: run\.zarr\n",
+    ):
+        assert re.search(fact, text), f"{fact} is not on the screen:\n{text}"
+    assert text.count("7 x 7") == 1, f"leftovers of earlier pictures:\n{text}"
+    assert not window.screen.cursor.hidden
+
+    numbers = points_drawn(window)
+    assert numbers == sorted(numbers)
+    assert 0 < numbers[0] < 100
+    assert b"choosing a landmark" in window.output
+    drawings = window.output.count(b"time left")
+    # One at the beginning, one at the end, and one for each message in between.
+    assert 3 <= drawings <= window.seconds() / REDRAW_S + 2 + text.count("warning:")
+
+    mosaic = opticalnet.reconstruct(tmp_path / "run.zarr").mosaic
+    assert np.array_equal(shown(window, 8, 8), drawn(mosaic.probability))
+
+
+def test_a_small_terminal_and_no(
+    terminal: Open, tmp_path: Path, tall_mask: Path, drifting: Path
+) -> None:
+    arguments = ["--sample", tall_mask, "--out", "run.zarr", "--instrument", drifting]
+    window = terminal("acquire", *arguments, columns=60, lines=20)
+    window.read_until("Go on?")
+    before = window.text
+    for part in ("SIMULATED INSTRUMENT", DRAWN_AS * 8, "80 of 100", "nJ", "paused: drift"):
+        assert part in before
+    window.type("n\n")
+    assert window.finish() == 1, window.text
+    said = window.text.replace("\n", "")
+    assert re.search(
+        r"error: drift before line 8: .*stopped, the run up to there is safe$", said
+    )
+    assert "Traceback" not in window.output.decode()
+    assert not window.screen.cursor.hidden
+    assert taken(tmp_path / "run.zarr") == 80
+
+
+def test_a_pause_and_yes(
+    terminal: Open, tmp_path: Path, tall_mask: Path, drifting: Path
+) -> None:
+    arguments = ["--sample", tall_mask, "--out", "run.zarr", "--instrument", drifting]
+    window = terminal("acquire", *arguments, columns=200, lines=50)
+    window.read_until("Go on?")
+    window.type("y\n")
+    assert window.finish() == 0, window.text
+    # Question and answer stay readable between the picture of then and that of now.
+    assert re.search(
+        r"points +80 of 100\n(.*\n)*paused: drift before line 8: .*Go on\? .*: y\n"
+        r"(.*\n)*.*points +100 of 100\n",
+        window.text,
+    ), window.text
+    assert window.text.count("Go on?") == 1
+    assert taken(tmp_path / "run.zarr") == 100
