@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from command_bench import PATIENCE_S, Command, Start, taken
 from PIL import Image
 
 import configs.errors
 import opticalnet
 from acquisition.store import Run
-from command_bench import PATIENCE_S, Command, Start, taken
 from opticalnet.cli import main
 
 SCORES = {"accuracy", "balanced_accuracy", "f1", "jaccard", "constant_accuracy"}

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_bench import Command, Open, Terminal, save_mask, taken
 from rich.console import Console
 
 import opticalnet
-from command_bench import Command, Open, Terminal, save_mask, taken
 from opticalnet.preview import HalfBlocks, Preview
 
 REDRAW_S = 0.3
@@ -113,7 +113,10 @@ def test_shrinking_averages_what_has_been_seen() -> None:
     picture = drawn(probability, columns=2, lines=1)
     unseen = drawn(np.full((2, 2), np.nan))[0, 0]
     half, full = (drawn(np.full((2, 2), value))[0, 0] for value in (0.5, 1.0))
-    assert picture.tolist() == [[unseen.tolist(), half.tolist()], [full.tolist(), unseen.tolist()]]
+    assert picture.tolist() == [
+        [unseen.tolist(), half.tolist()],
+        [full.tolist(), unseen.tolist()],
+    ]
 
 
 def test_plain_lines_where_there_is_no_terminal(

@@ -1,0 +1,80 @@
+"""Ctrl-C: the scan ends, devices are closed, and the run has every point up to there."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_bench import PATIENCE_S, Open, Start, nobody_left, taken
+
+import opticalnet
+from acquisition.store import Run
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+
+
+def wait_for_points(process: "subprocess.Popen[str]") -> None:
+    """Return once the scan says that it is under way."""
+    assert process.stdout is not None
+    while "points, " not in (line := process.stdout.readline()):
+        assert line, "the scan ended before it said anything"
+
+
+def test_one_ctrl_c(start: Start, tmp_path: Path) -> None:
+    process = start("acquire", "--sample", "ss", "--out", "run.zarr")
+    wait_for_points(process)
+    while_it_grows = taken(tmp_path / "run.zarr")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert err == (
+        "error: stopped; every point up to there is in run.zarr:"
+        " opticalnet reconstruct run.zarr\n"
+    )
+    assert 0 < while_it_grows <= taken(tmp_path / "run.zarr") < 66 * 66
+    assert nobody_left(process)
+    mosaic = opticalnet.reconstruct(tmp_path / "run.zarr").mosaic
+    assert mosaic.count[0].all()
+    assert not mosaic.count[-1].any()
+
+
+def test_an_impatient_ctrl_c_in_a_terminal(terminal: Open, tmp_path: Path) -> None:
+    window = terminal("acquire", "--sample", "ss", "--out", "run.zarr")
+    while not re.search(r"points +\d", window.text):
+        assert window.read()
+    for _ in range(2):
+        window.process.send_signal(signal.SIGINT)
+    assert window.finish() == 130, window.text
+    assert nobody_left(window.process)
+    assert 0 < taken(tmp_path / "run.zarr") < 66 * 66
+    *_, picture, error = window.text.rstrip().splitlines()
+    assert error.startswith("error: stopped; every point up to there is in run.zarr")
+    assert not picture.startswith("error")
+    assert not window.screen.cursor.hidden
+    assert "Traceback" not in window.output.decode()
+
+
+def test_a_second_ctrl_c_ends_an_endless_exposure(start: Start, tmp_path: Path) -> None:
+    # A serial stage lives by the clock on the wall, so this exposure does last.
+    (tmp_path / "slow.toml").write_text(
+        "name = 'slow'\n[stage]\nkind = 'gcs'\nport = 'simulated'\n"
+    )
+    arguments = ["--instrument", "slow.toml", "--exposure-ms", 1e7]
+    process = start("acquire", *arguments, "--out", "run.zarr")
+    assert process.stdout is not None
+    assert "SIMULATED INSTRUMENT" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(timeout=0.5)
+    except subprocess.TimeoutExpired:  # it waits for the point under way
+        process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert err == (
+        "error: stopped before the first point: nothing to reconstruct;"
+        " remove run.zarr or choose another --out\n"
+    )
+    assert nobody_left(process)
+    assert not Run(tmp_path / "run.zarr").points().valid.any()
