@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from configs.errors import LimitError
-from configs.geometry import SampleFrame
+from configs.geometry import SampleGeometry
 from configs.instrument import Direction, Travel
 from configs.value import Pair, Positive, PositiveInt, Value
+
+DEFAULT_MARGIN: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class ScanPlan(Value):
     rows: PositiveInt = 66
     columns: PositiveInt = 66
     pitch_nm: Positive = 180.0
-    margin: Annotated[int, Field(ge=0)] = 1
+    margin: Annotated[int, Field(ge=0)] = DEFAULT_MARGIN
     """Points scanned beyond the sample on every side."""
     order: Literal["raster", "snake"] = "raster"
     exposure_ms: Positive = 10.0
@@ -79,14 +81,19 @@ class ScanPlan(Value):
         return self.rows - 2 * self.margin, self.columns - 2 * self.margin
 
     @property
-    def frame(self) -> SampleFrame:
+    def geometry(self) -> SampleGeometry:
         """Where the squares of the sample lie in stage coordinates."""
         directions = (self.x_direction, self.y_direction)
-        return SampleFrame(*self.sample_shape, self.pitch_nm, self.centre_um, directions)
+        return SampleGeometry(*self.sample_shape, self.pitch_nm, self.centre_um, directions)
+
+    @property
+    def landmark_visits(self) -> int:
+        """Number of times that the landmark is looked at."""
+        return 0 if self.landmark is None else -(-self.rows // self.landmark.every_lines)
 
     def point(self, row: int, column: int) -> ScanPoint:
         """Return the point at a row and column of the scan."""
-        target_um = self.frame.stage_um(row - self.margin, column - self.margin)
+        target_um = self.geometry.stage_um(row - self.margin, column - self.margin)
         return ScanPoint(row * self.columns + column, row, column, target_um)
 
     def lines(self) -> Iterator[list[ScanPoint]]:

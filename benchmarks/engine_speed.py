@@ -1,6 +1,6 @@
 """Points per second from the scan engine to a durable run, beside a stock acquisition.
 
-    python benchmarks/engine_speed.py [--points 4356] [--peer-points 300]
+    python benchmarks/engine_speed.py [--rows 66] [--peer-points 300]
 
 Ours: instant devices, so that only the engine and the store take time; every line is
 synced to disk with its journal. Peer: pymmcore-plus running the same grid of positions
@@ -13,13 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from acquisition.engine import Instrument, scan
+from acquisition.engine import scan
+from acquisition.observer import SilentObserver
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
-from acquisition.store import Run, RunInfo, RunWriter
+from acquisition.scanner import Instrument
+from acquisition.store import Run, RunInfo
+from acquisition.writer import RunWriter
 from configs.instrument import InstrumentConfig
 from drivers.clock import WallClock
-from opticalnet.api import SilentObserver
 from simulation.instant import InstantStage, PositionCamera
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class SampleFrame:
+class SampleGeometry:
     """Where a sample of squares lies in stage coordinates.
 
     Attributes

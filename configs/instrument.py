@@ -50,8 +50,8 @@ class SimulatedCameraConfig(Value):
     readout_ms: NonNegative = 1.0
 
 
-class MicroManagerCameraConfig(Value):
-    """A camera that Micro-Manager drives."""
+class MicroManagerDevice(Value):
+    """A device as Micro-Manager names it."""
 
     kind: Literal["micromanager"]
     library: str
@@ -59,7 +59,12 @@ class MicroManagerCameraConfig(Value):
     device: str
     """Device in that library, for example ``HamamatsuHam_DCAM``."""
     properties: dict[str, Property] = Field(default_factory=dict)
-    """Set after initialisation, in this order; numbers as Micro-Manager shows them."""
+    """Set in this order, those that it wants before initialisation first."""
+
+
+class MicroManagerCameraConfig(MicroManagerDevice):
+    """A camera that Micro-Manager drives."""
+
     sensor: Sensor = Sensor()
     open_peak_e_per_ms: Positive = 200.0
     """Photo-electrons per ms at the brightest pixel of an open area: measure it once."""
@@ -85,13 +90,8 @@ class SimulatedStageConfig(StageAxes):
     """Root mean square of the position under closed loop, per axis."""
 
 
-class MicroManagerStageConfig(StageAxes):
+class MicroManagerStageConfig(MicroManagerDevice, StageAxes):
     """An XY stage that Micro-Manager drives."""
-
-    kind: Literal["micromanager"]
-    library: str
-    device: str
-    properties: dict[str, Property] = Field(default_factory=dict)
 
 
 class GcsStageConfig(StageAxes):
@@ -145,7 +145,7 @@ class Timing(Value):
     """For a frame to arrive after the exposure has ended."""
     position_tolerance_nm: Positive = 20.0
     """Largest distance between target and read-back of a good point."""
-    attempts: PositiveInt = 3
+    attempts: Annotated[int, Field(ge=1, le=255)] = 3
     """Tries per point before it is marked invalid."""
 
 

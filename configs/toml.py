@@ -52,10 +52,6 @@ def parse_instrument(text: str, source: str) -> InstrumentConfig:
 
 
 def save_instrument(instrument: InstrumentConfig, path: Path) -> None:
-    """Write an instrument so that ``load_instrument`` gives it back."""
-    path.write_text(dump_instrument(instrument), encoding="utf-8")
-
-
-def dump_instrument(instrument: InstrumentConfig) -> str:
-    """Return the TOML text of an instrument, defaults written out."""
-    return tomli_w.dumps(instrument.model_dump(mode="json", exclude_none=True))
+    """Write an instrument, defaults included, so that ``load_instrument`` gives it back."""
+    values = instrument.model_dump(mode="json", exclude_none=True)
+    path.write_text(tomli_w.dumps(values), encoding="utf-8")

@@ -15,8 +15,10 @@ from drivers.gcs_link import GcsLink
 from drivers.gcs_protocol import UNKNOWN_COMMAND, GcsRefusal, parse_commands
 from drivers.protocols import Clock, Identity, check_travel, common_travel
 
+SIMULATED_SERIAL_NUMBER: Final = "SIMULATED"
+"""In the reply to ``*IDN?``: no hardware answers."""
+
 _VERSION: Final = "2.0"
-_SIMULATED: Final = "SIMULATED"  # serial number of a simulated controller
 _REQUIRED: Final = frozenset({"MOV", "ONT?", "POS?", "SVO", "SVO?", "TMN?", "TMX?"})
 _POLL_S: Final = 0.001
 # A fast step may touch the ends of the voltage range for a moment.
@@ -139,7 +141,7 @@ class GcsStage:
     def _identify(self) -> Identity:
         name = " ".join(self._link.exchange("*IDN?")[0])
         fields = [field.strip() for field in name.split(",")]
-        return Identity(name, "simulated" if _SIMULATED in fields else "hardware")
+        return Identity(name, "simulated" if SIMULATED_SERIAL_NUMBER in fields else "hardware")
 
     def _check_version(self) -> None:
         try:

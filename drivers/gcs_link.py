@@ -78,13 +78,13 @@ class GcsLink:
             If replies are missing, or are not what was asked for.
         """
         where = self._where("; ".join(lines))
-        self._get_in_step(where)
-        with self._doubt(where):
+        self._require_synchronised(where)
+        with self._naming_command(where):
             self._check_quiet("before the command")
         self._in_step = False  # until the last reply is read, also when interrupted
         self._write("".join(f"{line}\n" for line in (*lines, "ERR?")).encode("latin-1"))
         replies = self._replies(where, 1 + sum(map(gcs.is_query, lines)))
-        with self._doubt(where):
+        with self._naming_command(where):
             code = gcs.parse_integer(replies.pop())
             self._check_quiet("after the replies")
         self._in_step = True
@@ -96,7 +96,7 @@ class GcsLink:
         """Ask one or more queries for the same items; return their numbers, query by query."""
         lines = [f"{mnemonic} {' '.join(items)}" for mnemonic in mnemonics]
         replies = self.exchange(*lines)
-        with self._doubt(self._where("; ".join(lines))):
+        with self._naming_command(self._where("; ".join(lines))):
             return [gcs.parse_numbers(reply, items) for reply in replies]
 
     def halt(self) -> None:
@@ -105,7 +105,7 @@ class GcsLink:
         if self._unread():
             self._in_step = False
         where = self._where("stop")
-        self._get_in_step(where)
+        self._require_synchronised(where)
         self._drain_errors(where)
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ class GcsLink:
         for _ in range(_MOST_ERRORS):
             self._write(b"ERR?\n")
             replies = self._replies(where, 1)
-            with self._doubt(where):
+            with self._naming_command(where):
                 code = gcs.parse_integer(replies[0])
             if code == 0:
                 return
@@ -139,7 +139,7 @@ class GcsLink:
             " switch the controller off and on"
         )
 
-    def _get_in_step(self, where: str) -> None:
+    def _require_synchronised(self, where: str) -> None:
         if not self._in_step:
             self._wait_quiet()
             self._synchronise()
@@ -156,7 +156,7 @@ class GcsLink:
 
     def _replies(self, where: str, count: int) -> list[list[str]]:
         replies: list[list[str]] = []
-        with self._doubt(where):
+        with self._naming_command(where):
             while len(replies) < count and (reply := self._read_reply()) is not None:
                 replies.append(gcs.decode(reply))
         if len(replies) < count:
@@ -244,7 +244,7 @@ class GcsLink:
         return f"{self._name}: {command}"
 
     @contextmanager
-    def _doubt(self, where: str) -> Iterator[None]:
+    def _naming_command(self, where: str) -> Iterator[None]:
         """Name the place of a wrong reply, and trust none that follows it."""
         try:
             yield

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acquisition.engine import Observer
+    from acquisition.observer import Observer
     from acquisition.store import Run
     from configs.errors import (
         AcquisitionError,
@@ -34,7 +34,7 @@ _HOME = {
     "DeviceError": "configs.errors",
     "DeviceTimeout": "configs.errors",
     "LimitError": "configs.errors",
-    "Observer": "acquisition.engine",
+    "Observer": "acquisition.observer",
     "OpticalNetError": "configs.errors",
     "ProtocolError": "configs.errors",
     "Reconstruction": "opticalnet.api",

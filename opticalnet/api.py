@@ -4,24 +4,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from acquisition.engine import Observer, scan
-from acquisition.frame import Frame, LandmarkVisit
-from acquisition.plan import LandmarkSchedule, ScanPlan
+from acquisition.engine import scan
+from acquisition.observer import Observer, SilentObserver
+from acquisition.plan import DEFAULT_MARGIN, LandmarkSchedule, ScanPlan
 from acquisition.provenance import Provenance
-from acquisition.store import Run, RunInfo, RunWriter, check_output
+from acquisition.store import Run, RunInfo
+from acquisition.writer import RunWriter, check_output
 from configs.errors import ConfigError, RunStoreError
 from configs.instrument import InstrumentConfig
 from configs.toml import load_instrument
 from opticalnet.devices import open_instrument, rehearsal
 from reconstruction.metrics import Scores, score
 from reconstruction.mosaic import Mosaic, frame_targets
-from reconstruction.network import check_grid, weights_path
-from reconstruction.predictor import choose_device, frame_predictor
-from reconstruction.results import file_hash, write_result
+from reconstruction.network import check_grid
+from reconstruction.predictor import FramePredictor, choose_device, frame_predictor
+from reconstruction.results import write_result
 from simulation.samples import Sample, load_sample
 
 _SEEDS: Final = 1 << 63  # what every random generator in use takes
@@ -72,7 +74,7 @@ class Reconstruction:
 
     run: Run
     mosaic: Mosaic
-    truth: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None
+    truth: NDArray[np.float32] | None
     frame: Scores | None
     stitched: Scores | None
     seconds: float
@@ -82,27 +84,7 @@ class Reconstruction:
         """Draw the maps into a picture file (PNG, PDF, SVG)."""
         from opticalnet.figure import save_figure
 
-        save_figure(self, Path(path))
-
-
-class SilentObserver:
-    """Watches nothing and stops at every pause."""
-
-    def begin(self, info: RunInfo) -> None:
-        """Ignore the beginning."""
-
-    def frame(self, frame: Frame) -> None:
-        """Ignore a frame."""
-
-    def landmark(self, visit: LandmarkVisit) -> None:
-        """Ignore a visit."""
-
-    def warning(self, message: str) -> None:
-        """Ignore a warning."""
-
-    def paused(self, reason: str) -> bool:
-        """Stop: nobody is there to decide."""
-        return False
+        save_figure(Path(path), self.run, self.mosaic, self.truth, self.stitched)
 
 
 def plan_scan(
@@ -116,8 +98,7 @@ def plan_scan(
 ) -> ScanPlan:
     """Return the plan that covers a sample, centred on the travel of an instrument."""
     check_grid(grid)
-    margin = ScanPlan.model_fields["margin"].default
-    rows, columns = (side + 2 * margin for side in sample.coverage.shape)
+    rows, columns = (side + 2 * DEFAULT_MARGIN for side in sample.coverage.shape)
     return ScanPlan.checked(
         "plan",
         {
@@ -187,6 +168,7 @@ def acquire(
         mask, config, grid=grid, seed=seed, exposure_ms=exposure_ms, max_residual=max_residual
     )
     plan.check_travel(config.travel)
+    check_output(Path(out), plan, config.optics.image_px)
     if dry_run:
         config = rehearsal(config)
     with open_instrument(config, mask, seed=seed) as devices:
@@ -199,7 +181,6 @@ def acquire(
         )
         watcher = observer or SilentObserver()
         if dry_run:
-            check_output(Path(out), info)
             summary = scan(info, devices, None, watcher)
         else:
             # Of a sample on a real stage only a mask file says what ought to be there.
@@ -246,47 +227,47 @@ def reconstruct(
     plan = source.info.plan
     grid = check_grid(plan.grid if grid is None else grid)
     predictor = frame_predictor(source.info, grid, choose_device(device))
-    valid = source.points().valid.reshape(plan.rows, plan.columns)
-    if not valid.any():
+    points = source.points()
+    if not points.valid.any():
         raise RunStoreError(f"{source.path}: expected frames, got none; was the scan started?")
     began = time.perf_counter()
     for row in range(plan.rows):
-        columns = np.flatnonzero(valid[row])
-        if columns.size:
-            predictor.consume(row * plan.columns + columns, source.frames(row)[columns])
+        predictor.consume(*source.valid_frames(row, points))
         progress(row + 1, plan.rows)
     seconds = time.perf_counter() - began
-    truth = source.truth
-    frame = stitched = None
-    if truth is not None:
-        targets = frame_targets(truth >= 0.5, plan, grid)
-        told = valid.ravel()
-        frame = score(predictor.frame_probability[told], targets[told])
-        stitched = score(predictor.mosaic.probability, (truth >= 0.5).astype(np.int8))
+    frame, stitched = _scores(source.truth, plan, predictor, points.valid)
     result = Reconstruction(
-        source,
-        predictor.mosaic,
-        truth,
-        frame,
-        stitched,
-        seconds,
-        float(valid.sum()) / seconds,
+        run=source,
+        mosaic=predictor.mosaic,
+        truth=source.truth,
+        frame=frame,
+        stitched=stitched,
+        seconds=seconds,
+        frames_per_s=float(points.valid.sum()) / seconds,
     )
-    write_result(
-        source.path, f"network-{grid}", predictor.mosaic, plan.pitch_nm, _describe(result)
-    )
+    metadata = {
+        "run_id": source.info.provenance.run_id,
+        "simulated": source.info.provenance.simulated,
+        "weights_sha256": predictor.weights_sha256,
+        "frame": frame and frame.as_dict(),
+        "stitched": stitched and stitched.as_dict(),
+    }
+    write_result(source.path, f"network-{grid}", predictor.mosaic, plan.pitch_nm, metadata)
     return result
 
 
-def _describe(result: Reconstruction) -> dict[str, Any]:
-    """Return what is kept beside the maps."""
-    provenance = result.run.info.provenance
-    weights = weights_path(result.mosaic.grid)
-    return {
-        "run_id": provenance.run_id,
-        "simulated": provenance.simulated,
-        "weights": weights.name,
-        "weights_sha256": file_hash(weights),
-        "frame": result.frame and result.frame.as_dict(),
-        "stitched": result.stitched and result.stitched.as_dict(),
-    }
+def _scores(
+    truth: NDArray[np.float32] | None,
+    plan: ScanPlan,
+    predictor: FramePredictor,
+    valid: NDArray[np.bool_],
+) -> tuple[Scores | None, Scores | None]:
+    """Score single frames and the map, where the truth is known."""
+    if truth is None:
+        return None, None
+    is_open = truth >= 0.5
+    targets = frame_targets(is_open, plan, predictor.mosaic.grid)
+    return (
+        score(predictor.frame_probability[valid], targets[valid]),
+        score(predictor.mosaic.probability, is_open.astype(np.int8)),
+    )

@@ -5,9 +5,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import TracebackType
 
-from acquisition.engine import Instrument
+from acquisition.scanner import Instrument
 from configs.errors import DeviceError
-from configs.geometry import SampleFrame
+from configs.geometry import SampleGeometry
 from configs.instrument import (
     SIMULATED_PORT,
     Environment,
@@ -29,7 +29,7 @@ from simulation.serial_line import SerialLine
 from simulation.stage import SimulatedStage
 from simulation.world import World
 
-Whereabouts = Callable[[], tuple[float, float]]
+TruePosition = Callable[[], tuple[float, float]]
 
 
 def rehearsal(config: InstrumentConfig) -> InstrumentConfig:
@@ -40,10 +40,7 @@ def rehearsal(config: InstrumentConfig) -> InstrumentConfig:
     stage = SimulatedStageConfig(
         x_direction=config.stage.x_direction, y_direction=config.stage.y_direction
     )
-    environment = config.environment or Environment()
-    return config.model_copy(
-        update={"camera": camera, "stage": stage, "environment": environment}
-    )
+    return config.model_copy(update={"camera": camera, "stage": stage})
 
 
 @contextmanager
@@ -93,7 +90,7 @@ def _close(
 
 def _open_stage(
     config: InstrumentConfig, clock: Clock, seed: int, devices: ExitStack
-) -> tuple[XYStage, Whereabouts | None]:
+) -> tuple[XYStage, TruePosition | None]:
     """Open the stage; a simulated one also says where it really is."""
     match config.stage:
         case SimulatedStageConfig() as stage:
@@ -116,22 +113,22 @@ def _open_camera(
     clock: Clock,
     seed: int,
     sample: Sample,
-    stage_um: Whereabouts | None,
+    stage_um: TruePosition | None,
 ) -> Camera:
     if not isinstance(config.camera, SimulatedCameraConfig):
         return MicroManagerCamera(config.camera, clock)
     assert stage_um is not None, "InstrumentConfig gives simulated cameras simulated stages"
     rows, columns = sample.coverage.shape
     directions = config.stage.x_direction, config.stage.y_direction
-    frame = SampleFrame(rows, columns, PITCH_NM, config.travel.centre_um, directions)
+    geometry = SampleGeometry(rows, columns, PITCH_NM, config.travel.centre_um, directions)
     world = World(
-        sample,
-        frame,
-        config.optics,
-        config.camera,
-        config.environment or Environment(),
-        stage_um,
-        clock,
-        seed,
+        sample=sample,
+        geometry=geometry,
+        optics=config.optics,
+        camera=config.camera,
+        environment=config.environment or Environment(),
+        stage_um=stage_um,
+        clock=clock,
+        seed=seed,
     )
     return SimulatedCamera(config.camera, config.optics, world, clock)

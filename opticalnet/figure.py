@@ -1,25 +1,31 @@
 """The picture of a reconstruction."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
+from acquisition.store import Run
 from configs.errors import ReconstructionError
-
-if TYPE_CHECKING:
-    from opticalnet.api import Reconstruction
+from reconstruction.metrics import Scores
+from reconstruction.mosaic import Mosaic
 
 _INK = "#16181d"
 _PAPER = "#fbfaf7"
 _ERRORS = ListedColormap(["#16181d", "#f4efe2", "#d1495b", "#3d8eb9"])
 
 
-def save_figure(result: "Reconstruction", path: Path) -> None:
+def save_figure(
+    path: Path,
+    run: Run,
+    mosaic: Mosaic,
+    truth: NDArray[np.float32] | None,
+    stitched: Scores | None,
+) -> None:
     """Draw probability and decision, and truth and errors where the truth is known.
 
     Raises
@@ -27,8 +33,7 @@ def save_figure(result: "Reconstruction", path: Path) -> None:
     ReconstructionError
         If the file cannot be written.
     """
-    mosaic, info = result.mosaic, result.run.info
-    panels = 2 if result.truth is None else 4
+    panels = 2 if truth is None else 4
     figure = Figure(figsize=(3.6 * panels, 4.9), facecolor=_PAPER)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.16, top=0.84, wspace=0.04)
@@ -38,38 +43,37 @@ def save_figure(result: "Reconstruction", path: Path) -> None:
     figure.colorbar(shown, cax=scale, orientation="horizontal").ax.tick_params(labelsize=8)
     axes[1].imshow(mosaic.is_open, cmap="gray", vmin=0, vmax=1)
     axes[1].set_title("reconstructed")
-    if result.truth is not None and result.stitched is not None:
-        axes[2].imshow(result.truth, cmap="gray", vmin=0, vmax=1)
-        axes[2].set_title("truth (milled area)")
-        is_open = result.truth >= 0.5
-        kinds = np.where(
-            mosaic.is_open == is_open, is_open.astype(int), np.where(is_open, 3, 2)
-        )
-        axes[3].imshow(kinds, cmap=_ERRORS, vmin=0, vmax=3)
-        axes[3].set_title("red: falsely open, blue: missed")
-        figure.supxlabel(
-            f"{result.stitched.accuracy:.1%} of squares right, F1 {result.stitched.f1:.3f},"
-            f" constant prediction {result.stitched.constant_accuracy:.1%}",
-            color=_INK,
-            y=0.02,
-        )
+    if truth is not None:
+        _draw_truth(axes[2], axes[3], mosaic.is_open, truth)
     for panel in axes:
-        _dress(panel, mosaic.probability.shape, info.plan.pitch_nm)
-    simulated = info.provenance.simulated
+        _dress(panel, mosaic.probability.shape, run.info.plan.pitch_nm)
+    if stitched is not None:
+        verdict = (
+            f"{stitched.accuracy:.1%} of squares right, F1 {stitched.f1:.3f},"
+            f" constant prediction {stitched.constant_accuracy:.1%}"
+        )
+        figure.supxlabel(verdict, color=_INK, y=0.02)
+    simulated = run.info.provenance.simulated
     stamp = f"SIMULATED {' and '.join(simulated)}" if simulated else "measured"
-    figure.suptitle(
-        f"{info.sample}  ·  {mosaic.grid} x {mosaic.grid} squares per frame  ·  {stamp}"
-        f"  ·  {result.run.path.name}",
-        color=_INK,
-        fontsize=11,
-        y=0.97,
-    )
+    title = (run.info.sample, f"{mosaic.grid} x {mosaic.grid} squares per frame", stamp)
+    figure.suptitle("  ·  ".join((*title, run.path.name)), color=_INK, fontsize=11, y=0.97)
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise ReconstructionError(
             f"cannot write the picture {path}: {error}; choose a writable .png, .pdf or .svg"
         ) from error
+
+
+def _draw_truth(
+    shape: Axes, errors: Axes, decision: NDArray[np.bool_], truth: NDArray[np.float32]
+) -> None:
+    shape.imshow(truth, cmap="gray", vmin=0, vmax=1)
+    shape.set_title("truth (milled area)")
+    is_open = truth >= 0.5
+    wrong = np.where(is_open, 3, 2)
+    errors.imshow(np.where(decision == is_open, is_open, wrong), cmap=_ERRORS, vmin=0, vmax=3)
+    errors.set_title("red: falsely open, blue: missed")
 
 
 def _dress(panel: Axes, shape: tuple[int, ...], pitch_nm: float) -> None:

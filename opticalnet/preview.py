@@ -3,90 +3,28 @@
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
-from itertools import groupby
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from rich.color import Color
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.measure import Measurement
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.prompt import Confirm
-from rich.segment import Segment
-from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from acquisition.frame import Frame, LandmarkVisit, Status
 from acquisition.store import RunInfo
 from configs.errors import OpticalNetError
+from opticalnet.dose import photon_energy_nj, photons_per_point
+from opticalnet.half_blocks import HalfBlocks
 from reconstruction.live import LiveReconstruction
 from reconstruction.predictor import frame_predictor
-from simulation.forward import ForwardModel
 
 _REDRAW_S: Final = 0.3
 _PLAIN_LINES: Final = 10
 _SIDE_COLUMNS: Final = 44
-_PHOTON_JOULE_NM: Final = 1.986445857e-16  # Planck's constant times the speed of light
-_UNSEEN: Final = (24, 28, 44)
-# Black-body colours at probability 0, 1/4, ... 1: readable without colour vision.
-_COLOURS: Final = np.array(
-    [(8, 6, 12), (86, 16, 36), (190, 62, 20), (247, 158, 36), (255, 250, 214)], float
-)
-_LEVELS: Final = 48
-
-
-@cache
-def _style(upper: int, lower: int) -> Style:
-    """Return the style of a character of two levels; -1 is not seen yet."""
-    return Style(color=_colour(upper), bgcolor=_colour(lower))
-
-
-@cache
-def _colour(level: int) -> Color:
-    if level < 0:
-        return Color.from_rgb(*_UNSEEN)
-    places = np.linspace(0, _LEVELS - 1, len(_COLOURS))
-    return Color.from_rgb(*(np.interp(level, places, channel) for channel in _COLOURS.T))
-
-
-class HalfBlocks:
-    """A map in the terminal, two squares a character, averaged down until it fits.
-
-    Parameters
-    ----------
-    probability
-        (rows, columns); NaN is drawn as not seen yet.
-    columns, lines
-        Room in the terminal, in characters.
-    """
-
-    def __init__(self, probability: NDArray[np.float64], columns: int, lines: int) -> None:
-        rows, width = probability.shape
-        shrink = max(1, -(-width // columns), -(-rows // (2 * lines)))
-        margins = ((0, -rows % (2 * shrink)), (0, -width % shrink))
-        padded = np.pad(probability, margins, constant_values=np.nan)
-        blocks = padded.reshape(len(padded) // shrink, shrink, -1, shrink)
-        seen = np.isfinite(blocks)
-        count = seen.sum(axis=(1, 3))
-        mean = np.where(seen, blocks, 0).sum(axis=(1, 3)) / np.maximum(count, 1)
-        levels = np.rint(mean * (_LEVELS - 1)).astype(int)
-        self._levels: list[list[int]] = np.where(count > 0, levels, -1).tolist()
-
-    def __rich_console__(self, _: Console, __: ConsoleOptions) -> RenderResult:
-        for upper, lower in zip(self._levels[::2], self._levels[1::2], strict=True):
-            for pair, run in groupby(zip(upper, lower, strict=True)):
-                yield Segment("▀" * sum(1 for _ in run), _style(*pair))
-            yield Segment.line()
-
-    def __rich_measure__(self, _: Console, __: ConsoleOptions) -> Measurement:
-        width = len(self._levels[0])
-        return Measurement(width, width)
 
 
 @dataclass
@@ -232,7 +170,7 @@ class Preview:
         rate = self._rate()
         left = timedelta(seconds=round((total - self.points) / rate)) if rate else "-"
         photons = self.points * self._photons_per_point
-        joule = photons * _PHOTON_JOULE_NM / self._info.instrument.optics.wavelength_nm
+        energy_nj = photon_energy_nj(self._info.instrument.optics) * photons
         landmark = self._info.plan.landmark
         facts = Table.grid(padding=(0, 2))
         facts.add_column(style="grey62")
@@ -244,7 +182,7 @@ class Preview:
         facts.add_row("time left", str(left))
         if landmark is not None:
             facts.add_row("drift", f"{self._drift()}, pauses at {landmark.max_residual:g}")
-        facts.add_row("dose", f"{joule * 1e9:.3g} nJ ({photons:.2g} photons)")
+        facts.add_row("dose", f"{energy_nj:.3g} nJ ({photons:.2g} photons)")
         facts.add_row("invalid", Text(str(self._invalid), "red" if self._invalid else ""))
         facts.add_row("run", self.out or "not recorded (dry run)")
         return facts
@@ -277,11 +215,3 @@ class Preview:
             f"{self.points:,} of {total:,} points, {rate:,.0f}/s, {left} s left,"
             f" drift {self._drift()}, {self._invalid} invalid"
         )
-
-
-def photons_per_point(info: RunInfo) -> float:
-    """Return the photons that reach the sample during one exposure."""
-    camera = info.instrument.camera
-    peak_e = camera.open_peak_e_per_ms * info.plan.exposure_ms
-    share = ForwardModel(info.instrument.optics, info.plan.pitch_nm).open_peak()
-    return peak_e / camera.sensor.quantum_efficiency / share

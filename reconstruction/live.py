@@ -7,6 +7,7 @@ import numpy as np
 
 from acquisition.frame import Frame, Status
 from acquisition.plan import ScanPlan
+from configs.errors import ReconstructionError
 from reconstruction.predictor import Predictor
 
 
@@ -44,8 +45,8 @@ class LiveReconstruction:
 
         Raises
         ------
-        Exception
-            Whatever ended the map.
+        ReconstructionError
+            If the map failed; the scan and its run did not.
         """
         if self._line:
             self._lines.put(self._line)
@@ -53,7 +54,10 @@ class LiveReconstruction:
         self._lines.put(None)
         self._thread.join()
         if self._failure is not None:
-            raise self._failure
+            raise ReconstructionError(
+                f"the live map failed: {self._failure}; the run is safe,"
+                " read it with opticalnet reconstruct"
+            ) from self._failure
 
     def _work(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """Frames in, mosaic out: the same object offline and live."""
 
+import hashlib
 from typing import Protocol
 
 import numpy as np
@@ -34,13 +35,22 @@ class FramePredictor:
         The stitched map so far.
     frame_probability
         (scan, grid, grid), what each frame says; NaN where there was none.
+    weights_sha256
+        Which weights it says so with, in hexadecimal.
     """
 
-    def __init__(self, info: RunInfo, network: FrameNetwork, device: torch.device) -> None:
+    def __init__(
+        self,
+        info: RunInfo,
+        network: FrameNetwork,
+        device: torch.device,
+        weights_sha256: str = "",
+    ) -> None:
         grid = network.architecture.grid
         camera = info.instrument.camera
         self.mosaic = Mosaic(info.plan, grid)
         self.frame_probability = np.full((len(info.plan), grid, grid), np.nan, np.float32)
+        self.weights_sha256 = weights_sha256
         self._network = network
         self._device = device
         self._sensor = camera.sensor
@@ -79,11 +89,12 @@ def frame_predictor(info: RunInfo, grid: int, device: torch.device) -> FramePred
     ReconstructionError
         If there are none, or they were trained for other optics.
     """
+    path = weights_path(grid)
     network = load_network(
-        weights_path(grid),
+        path,
         grid=grid,
         optics=info.instrument.optics,
         pitch_nm=info.plan.pitch_nm,
         device=device,
     )
-    return FramePredictor(info, network, device)
+    return FramePredictor(info, network, device, hashlib.sha256(path.read_bytes()).hexdigest())

@@ -1,6 +1,5 @@
 """What was reconstructed, kept in the run: images that any OME-NGFF viewer opens."""
 
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -25,7 +24,7 @@ def write_result(
         If the run cannot be written; an earlier result of that name is still there.
     """
     final = run / "reconstruction" / name
-    draft = final.with_name(f".{name}.draft")
+    draft, earlier = (final.with_name(f".{name}.{kind}") for kind in ("draft", "earlier"))
     images: dict[str, NDArray[Any]] = {
         "probability": mosaic.probability.astype(np.float32),
         "uncertainty": mosaic.uncertainty.astype(np.float32),
@@ -34,15 +33,19 @@ def write_result(
     }
     try:
         zarr.open_group(run / "reconstruction", mode="a", zarr_format=3)
-        shutil.rmtree(draft, ignore_errors=True)
+        for leftover in (draft, earlier):
+            shutil.rmtree(leftover, ignore_errors=True)
         group = zarr.create_group(draft, zarr_format=3)
         group.attrs["opticalnet"] = metadata
         for key, image in images.items():
             _write_image(group.create_group(key), key, image, pitch_nm)
         if final.exists():
-            shutil.rmtree(final)
+            os.replace(final, earlier)
         os.replace(draft, final)
+        shutil.rmtree(earlier, ignore_errors=True)
     except OSError as error:
+        if earlier.exists() and not final.exists():
+            os.replace(earlier, final)
         shutil.rmtree(draft, ignore_errors=True)
         raise ReconstructionError(
             f"cannot write the result into {run}: {error}; make the run writable"
@@ -74,8 +77,3 @@ def _write_image(group: zarr.Group, name: str, image: NDArray[Any], pitch_nm: fl
         "0", shape=image.shape, dtype=image.dtype, dimension_names=("y", "x")
     )
     array[:] = image
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -30,7 +30,7 @@ class SimulatedCamera:
 
     def configure(self, image_px: int, binning: int, exposure_ms: float) -> None:
         """Set the exposure; the window is that of the world's optics."""
-        self._check_open()
+        self._check_idle()
         expected = self._optics.image_px, self._optics.binning
         if (image_px, binning) != expected:
             raise DeviceError(
@@ -45,13 +45,16 @@ class SimulatedCamera:
 
     def snap(self, timeout_s: float) -> Image:
         """Expose and return one image, (image_px, image_px)."""
+        self._check_idle()
         self._check_ready()
-        self._remaining = 0
         return self._expose(timeout_s)
 
     def start_sequence(self, frames: int) -> None:
         """Start exposing ``frames`` images one after another."""
+        self._check_idle()
         self._check_ready()
+        if frames < 1:
+            raise DeviceError(f"simulated camera: expected 1 frame or more, got {frames}")
         self._remaining = frames
 
     def read_frame(self, timeout_s: float) -> Image:
@@ -90,6 +93,14 @@ class SimulatedCamera:
         self._check_open()
         if math.isnan(self._exposure_ms):
             raise DeviceError("simulated camera: not configured; call configure first")
+
+    def _check_idle(self) -> None:
+        self._check_open()
+        if self._remaining:
+            raise DeviceError(
+                f"simulated camera: a sequence is running, {self._remaining} frames are unread;"
+                " read them or stop it first"
+            )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -10,76 +10,33 @@ A GCS 1 personality answers in the older dialect, which a driver for GCS 2 must 
 import re
 import threading
 from collections.abc import Callable
+from enum import IntEnum
 from functools import partial
 from typing import Final, Literal
 
 import numpy as np
 
 from configs.instrument import SimulatedStageConfig, Travel
+from drivers.gcs import SIMULATED_SERIAL_NUMBER
 from drivers.protocols import Clock
-from simulation.gcs_axis import ErrorCode, GcsAxis, Refusal
-from simulation.piezo import ON_TARGET_DWELL_S, ON_TARGET_WINDOW_UM
-
-SERIAL_NUMBER: Final = "SIMULATED"
-"""In the third field of ``*IDN?``: how a driver tells that no hardware answers."""
+from simulation.gcs_axis import GcsAxis
 
 _IDN: Final = {
-    1: f"(c)2013 Physik Instrumente (PI) Karlsruhe, E-516, {SERIAL_NUMBER}, 3.20",
+    1: f"(c)2013 Physik Instrumente (PI) Karlsruhe, E-516, {SIMULATED_SERIAL_NUMBER}, 3.20",
     2: "(c)2015-2018 Physik Instrumente (PI) GmbH & Co. KG, E-727.3CDA,"
-    f" {SERIAL_NUMBER}, 14.11.01.05",
+    f" {SIMULATED_SERIAL_NUMBER}, 14.11.01.05",
 }
 _GCS1_AXES: Final = ("A", "B")
 _GCS1_ARGUMENT: Final = re.compile(r"([A-Z])\s*([-+]?[\d.]+(?:E[-+]?\d+)?)?")
 _NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 _MOST_ARGUMENTS: Final = 32
 _LONGEST_LINE: Final = 1024
-_FASTEST_UM_PER_S: Final = 1e6
 _SINGLE: Final = frozenset(b"\x05\x07\x09\x18")
-
-_HELP: Final = {
-    "#5": "request motion status",
-    "#7": "request controller ready status",
-    "#9": "request wave generator status",
-    "#24": "stop all motion",
-    "*IDN?": "get device identification",
-    "ATZ": "{<AxisID> <LowValue>} start autozero",
-    "ATZ?": "[{<AxisID>}] get success of autozero",
-    "CSV?": "get syntax version",
-    "ERR?": "get error number",
-    "HLP?": "get list of available commands",
-    "HLT": "[{<AxisID>}] halt motion smoothly",
-    "MOV": "{<AxisID> <Position>} set target position",
-    "MOV?": "[{<AxisID>}] get target position",
-    "MVR": "{<AxisID> <Distance>} set target relative to the last target",
-    "ONT?": "[{<AxisID>}] get on-target state",
-    "OVF?": "[{<AxisID>}] get overflow state",
-    "POS?": "[{<AxisID>}] get real position",
-    "SAI?": "[ALL] get list of current axis identifiers",
-    "SPA?": "{<ItemID> <PamID>} get volatile memory parameters",
-    "STP": "stop all axes",
-    "SVA": "{<AxisID> <Amplitude>} set open-loop axis value",
-    "SVA?": "[{<AxisID>}] get open-loop axis value",
-    "SVO": "{<AxisID> <ServoState>} set servo mode",
-    "SVO?": "[{<AxisID>}] get servo mode",
-    "TMN?": "[{<AxisID>}] get minimum commandable position",
-    "TMX?": "[{<AxisID>}] get maximum commandable position",
-    "VCO": "{<AxisID> <VelControlState>} set velocity control mode",
-    "VCO?": "[{<AxisID>}] get velocity control mode",
-    "VEL": "{<AxisID> <Velocity>} set closed-loop velocity",
-    "VEL?": "[{<AxisID>}] get closed-loop velocity",
-}
-# By number: servo period (s), on-target window (um) and on-target settling time (s).
-_PARAMETERS: Final = {
-    0x0E000200: 5e-5,
-    0x07000900: ON_TARGET_WINDOW_UM,
-    0x07000901: ON_TARGET_DWELL_S,
-}
 
 _Handler = Callable[[list[str]], list[str]]
 _Query = Callable[[GcsAxis, float], str]
 
 _QUERIES: Final[dict[str, _Query]] = {
-    "ATZ?": lambda axis, now_s: f"{axis.autozeroed(now_s):d}",
     "MOV?": lambda axis, _: f"{axis.piezo.target_um:.8f}",
     "ONT?": lambda axis, now_s: f"{axis.on_target(now_s):d}",
     "OVF?": lambda axis, now_s: f"{axis.overflow(now_s):d}",
@@ -88,9 +45,31 @@ _QUERIES: Final[dict[str, _Query]] = {
     "SVO?": lambda axis, _: f"{axis.servo:d}",
     "TMN?": lambda axis, _: f"{axis.travel_um[0]:.8f}",
     "TMX?": lambda axis, _: f"{axis.travel_um[1]:.8f}",
-    "VCO?": lambda axis, _: f"{axis.velocity_control:d}",
-    "VEL?": lambda axis, _: f"{axis.velocity_um_per_s:.8f}",
 }
+
+
+class ErrorCode(IntEnum):
+    """Error codes of GCS 2.0 that the simulated controller sets."""
+
+    SYNTAX = 1
+    UNKNOWN_COMMAND = 2
+    TOO_LONG = 3
+    SERVO_OFF = 5
+    POSITION_LIMIT = 7
+    STOPPED = 10
+    BAD_AXIS = 15
+    OUT_OF_RANGE = 17
+    DUPLICATE_AXIS = 22
+    PARAMETER_COUNT = 24
+    SERVO_ON = 79
+
+
+class Refusal(Exception):
+    """A command line that cannot run; none of it does."""
+
+    def __init__(self, code: ErrorCode) -> None:
+        super().__init__(f"GCS error {code:d}")
+        self.code = code
 
 
 class GcsController:
@@ -161,23 +140,19 @@ class GcsController:
     def _table(self) -> dict[str, _Handler]:
         table: dict[str, _Handler] = {
             "*IDN?": lambda _: [_IDN[self._generation]],
-            "ATZ": self._autozero,
             "ERR?": self._read_error,
             "HLP?": self._help,
             "HLT": self._halt,
             "MOV": self._move,
-            "MVR": self._move_relative,
             "SAI?": self._axis_names,
             "STP": self._halt,
             "SVA": self._drive,
             "SVO": self._servo,
-            "VCO": self._velocity_control,
-            "VEL": self._velocity,
         }
         for name, value in _QUERIES.items():
             table[name] = partial(self._query, value)
         if self._generation == 2:
-            table |= {"CSV?": lambda _: ["2.0"], "SPA?": self._parameter}
+            table["CSV?"] = lambda _: ["2.0"]
         return table
 
     def _byte(self, byte: int) -> bytes:
@@ -203,8 +178,7 @@ class GcsController:
             moving = sum(1 << i for i, axis in enumerate(axes) if axis.piezo.moving(now_s))
             return b"%X\n" % moving
         if byte == 0x07:
-            busy = any(axis.autozeroing(now_s) for axis in axes)
-            return b"\xb0\n" if busy else b"\xb1\n"
+            return b"\xb1\n"  # ready
         if byte == 0x09:
             return b"0\n"
         self._halt([])
@@ -230,28 +204,10 @@ class GcsController:
         return [str(code)]
 
     def _help(self, _: list[str]) -> list[str]:
-        listed = [
-            f"{name} {text}"
-            for name, text in _HELP.items()
-            if name.startswith("#") or name in self._commands
-        ]
-        return ["The following commands are valid:", *listed, "end of help"]
+        return ["The following commands are valid:", *sorted(self._commands), "end of help"]
 
     def _axis_names(self, _: list[str]) -> list[str]:
         return list(self._axes) if self._generation == 2 else ["".join(self._axes)]
-
-    def _parameter(self, arguments: list[str]) -> list[str]:
-        lines = []
-        for item, parameter in _pairs(arguments):
-            self._axis(item)
-            try:
-                number = int(parameter, 0)
-            except ValueError:
-                raise Refusal(ErrorCode.SYNTAX) from None
-            if number not in _PARAMETERS:
-                raise Refusal(ErrorCode.UNKNOWN_PARAMETER)
-            lines.append(f"{item} 0x{number:08X}={_PARAMETERS[number]:.5E}")
-        return lines
 
     def _query(self, value: _Query, arguments: list[str]) -> list[str]:
         now_s = self._clock.now()
@@ -259,25 +215,14 @@ class GcsController:
         return [f"{name}={value(self._axis(name), now_s)}" for name in names]
 
     def _move(self, arguments: list[str]) -> list[str]:
-        return self._start(self._settings(arguments))
-
-    def _move_relative(self, arguments: list[str]) -> list[str]:
-        return self._start(
-            [
-                (axis, axis.piezo.target_um + distance)
-                for axis, distance in self._settings(arguments)
-            ]
-        )
-
-    def _start(self, targets: list[tuple[GcsAxis, float]]) -> list[str]:
         now_s = self._clock.now()
-        for axis, target_um in targets:
-            self._check_free(axis, now_s)
+        settings = self._settings(arguments)
+        for axis, target_um in settings:
             if not axis.servo:
                 raise Refusal(ErrorCode.SERVO_OFF)
             if not axis.travel_um[0] <= target_um <= axis.travel_um[1]:
                 raise Refusal(ErrorCode.POSITION_LIMIT)
-        for axis, target_um in targets:
+        for axis, target_um in settings:
             axis.piezo.command(target_um, now_s)
         return []
 
@@ -285,7 +230,6 @@ class GcsController:
         now_s = self._clock.now()
         settings = self._settings(arguments)
         for axis, value_um in settings:
-            self._check_free(axis, now_s)
             if axis.servo:
                 raise Refusal(ErrorCode.SERVO_ON)
             if not axis.travel_um[0] <= value_um <= axis.travel_um[1]:
@@ -295,38 +239,17 @@ class GcsController:
         return []
 
     def _servo(self, arguments: list[str]) -> list[str]:
-        now_s = self._clock.now()
-        for axis, on in self._switches(arguments):
-            axis.set_servo(on, now_s)
-        return []
-
-    def _velocity_control(self, arguments: list[str]) -> list[str]:
-        for axis, on in self._switches(arguments):
-            axis.limit_slew(axis.velocity_um_per_s, on, self._clock.now())
-        return []
-
-    def _velocity(self, arguments: list[str]) -> list[str]:
         settings = self._settings(arguments)
-        if not all(0 < velocity <= _FASTEST_UM_PER_S for _, velocity in settings):
-            raise Refusal(ErrorCode.VELOCITY_LIMIT)
-        for axis, velocity in settings:
-            axis.limit_slew(velocity, axis.velocity_control, self._clock.now())
-        return []
-
-    def _autozero(self, arguments: list[str]) -> list[str]:
-        now_s = self._clock.now()
-        axes = [self._axis(name) for name, _ in _pairs(arguments)] or [*self._axes.values()]
-        _check_distinct(axes)
-        for axis in axes:
-            self._check_free(axis, now_s)
-        for axis in axes:
-            axis.autozero(now_s)
+        if not all(value in (0, 1) for _, value in settings):
+            raise Refusal(ErrorCode.OUT_OF_RANGE)
+        for axis, value in settings:
+            axis.set_servo(value == 1, self._clock.now())
         return []
 
     def _halt(self, arguments: list[str]) -> list[str]:
         axes = [self._axis(name) for name in arguments] or [*self._axes.values()]
         for axis in axes:
-            axis.stop(self._clock.now())
+            axis.piezo.stop(self._clock.now())
         self._error = ErrorCode.STOPPED
         return []
 
@@ -336,40 +259,16 @@ class GcsController:
         return self._axes[name]
 
     def _settings(self, arguments: list[str]) -> list[tuple[GcsAxis, float]]:
+        if not arguments or len(arguments) % 2:
+            raise Refusal(ErrorCode.PARAMETER_COUNT)
         settings = []
-        for name, text in _pairs(arguments):
+        for name, text in zip(arguments[::2], arguments[1::2], strict=True):
             if not _NUMBER.fullmatch(text):
                 raise Refusal(ErrorCode.SYNTAX)
             settings.append((self._axis(name), float(text)))
-        if not settings:
-            raise Refusal(ErrorCode.PARAMETER_COUNT)
-        _check_distinct([axis for axis, _ in settings])
+        if len({id(axis) for axis, _ in settings}) < len(settings):
+            raise Refusal(ErrorCode.DUPLICATE_AXIS)
         return settings
-
-    def _switches(self, arguments: list[str]) -> list[tuple[GcsAxis, bool]]:
-        settings = self._settings(arguments)
-        now_s = self._clock.now()
-        for axis, value in settings:
-            self._check_free(axis, now_s)
-            if value not in (0, 1):
-                raise Refusal(ErrorCode.OUT_OF_RANGE)
-        return [(axis, value == 1) for axis, value in settings]
-
-    @staticmethod
-    def _check_free(axis: GcsAxis, now_s: float) -> None:
-        if axis.autozeroing(now_s):
-            raise Refusal(ErrorCode.AUTOZERO_RUNNING)
-
-
-def _pairs(arguments: list[str]) -> list[tuple[str, str]]:
-    if len(arguments) % 2:
-        raise Refusal(ErrorCode.PARAMETER_COUNT)
-    return list(zip(arguments[::2], arguments[1::2], strict=True))
-
-
-def _check_distinct(axes: list[GcsAxis]) -> None:
-    if len({id(axis) for axis in axes}) < len(axes):
-        raise Refusal(ErrorCode.DUPLICATE_AXIS)
 
 
 def _gcs1_name(line: str) -> tuple[str, str]:

@@ -254,12 +254,6 @@ class PiezoAxis:
         if self._open_loop is None:
             self.command(self._motion.reference(now_s), now_s)
 
-    def set_slew(self, slew_um_per_s: float, now_s: float) -> None:
-        """Change the speed of the reference, also of a motion under way."""
-        self._slew_um_per_s = slew_um_per_s
-        if self._open_loop is None:
-            self._motion = self._motion.towards(self._target_um, now_s, slew_um_per_s)
-
     def mean_um(self, now_s: float) -> float:
         """Where the mechanics are, without noise."""
         low, high = self._reach_um
@@ -273,10 +267,6 @@ class PiezoAxis:
         """Position that the sensor reads."""
         return self.mean_um(now_s) + self._sensor.at(now_s)
 
-    def velocity_um_per_s(self, now_s: float) -> float:
-        """Velocity without noise and creep; 0 at the end of the reach."""
-        return 0.0 if self.saturated(now_s) else self._motion.velocity(now_s)
-
     def moving(self, now_s: float) -> bool:
         """Whether the reference is under way; the axis settles after that."""
         return now_s < self._motion.begun_s + self._motion.ramp_s
@@ -286,19 +276,18 @@ class PiezoAxis:
         low, high = self._reach_um
         return not low <= self._wanted_um(now_s) <= high
 
-    def settled_s(
-        self, window_um: float = ON_TARGET_WINDOW_UM, dwell_s: float = ON_TARGET_DWELL_S
-    ) -> float:
+    def settled_s(self) -> float:
         """When the axis has been on target for the dwell, and for good.
 
         The mean motion decides: controllers filter their sensor's noise here. Never
         before the reference has arrived; ``inf`` where the target is beyond the reach.
         """
         low, high = self._reach_um
-        if not low - window_um <= self._motion.target_um <= high + window_um:
+        window_um, motion = ON_TARGET_WINDOW_UM, self._motion
+        if not low - window_um <= motion.target_um <= high + window_um:
             return math.inf
-        motion = self._motion
-        return motion.begun_s + motion.ramp_s + motion.rest.time_within(window_um) + dwell_s
+        arrived_s = motion.begun_s + motion.ramp_s
+        return arrived_s + motion.rest.time_within(window_um) + ON_TARGET_DWELL_S
 
     def _wanted_um(self, now_s: float) -> float:
         return self._motion.position(now_s) + self._creep.at(now_s)

@@ -36,12 +36,6 @@ class Sample:
     name: str
     coverage: Float64
 
-    @property
-    def is_open(self) -> NDArray[np.bool_]:
-        """(rows, columns), true where at least half of a square is milled."""
-        result: NDArray[np.bool_] = self.coverage >= 0.5
-        return result
-
 
 def load_sample(name: str, *, density: float = 0.35, seed: int = 0) -> Sample:
     """Draw the sample called ``ss``, ``light`` or ``block``, or read a mask file.

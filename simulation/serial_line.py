@@ -87,7 +87,7 @@ class SerialLine:
         self._faults = faults
         self._pace = pace
         self._outgoing: deque[tuple[float, bytes]] = deque()
-        self._channel: _Channel = _open_pty() if transport == "pty" else _TcpChannel()
+        self._channel: _Channel = _PtyChannel() if transport == "pty" else _TcpChannel()
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="simulated serial line")
         self._thread.daemon = True
@@ -217,45 +217,38 @@ class _TcpChannel:
             self._connection = None
 
 
-if sys.platform == "win32":
+class _PtyChannel:
+    """The controlling side of a pseudo-terminal in raw mode."""
 
-    def _open_pty() -> _Channel:
-        raise ConfigError(
-            "serial line: expected a platform with pseudo-terminals, got Windows;"
-            " use transport='tcp'"
-        )
+    def __init__(self) -> None:
+        if sys.platform == "win32":
+            raise ConfigError(
+                "serial line: expected a platform with pseudo-terminals, got Windows;"
+                " use transport='tcp'"
+            )
+        import tty
 
-else:
-    import tty
+        # The far side stays open here too: without it, reading fails while no driver is on.
+        self._near, self._far = os.openpty()
+        tty.setraw(self._far)
+        os.set_blocking(self._near, False)
+        self.port = os.ttyname(self._far)
 
-    def _open_pty() -> _Channel:
-        return _PtyChannel()
+    def fileno(self) -> int:
+        return self._near
 
-    class _PtyChannel:
-        """The controlling side of a pseudo-terminal in raw mode."""
+    def receive(self) -> bytes | None:
+        try:
+            return os.read(self._near, _CHUNK)
+        except BlockingIOError:
+            return b""
 
-        def __init__(self) -> None:
-            # The far side stays open here too: without it, reading fails while no driver is on.
-            self._near, self._far = os.openpty()
-            tty.setraw(self._far)
-            os.set_blocking(self._near, False)
-            self.port = os.ttyname(self._far)
+    def send(self, data: bytes) -> int:
+        try:
+            return os.write(self._near, data)
+        except BlockingIOError:
+            return 0
 
-        def fileno(self) -> int:
-            return self._near
-
-        def receive(self) -> bytes | None:
-            try:
-                return os.read(self._near, _CHUNK)
-            except BlockingIOError:
-                return b""
-
-        def send(self, data: bytes) -> int:
-            try:
-                return os.write(self._near, data)
-            except BlockingIOError:
-                return 0
-
-        def close(self) -> None:
-            os.close(self._near)
-            os.close(self._far)
+    def close(self) -> None:
+        os.close(self._near)
+        os.close(self._far)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from configs.geometry import SampleFrame
+from configs.geometry import SampleGeometry
 from configs.instrument import Environment, SimulatedCameraConfig
 from configs.optics import Optics
 from drivers.protocols import Clock
@@ -27,7 +27,7 @@ class World:
     ----------
     sample
         What lies there.
-    frame
+    geometry
         Where its squares lie in stage coordinates.
     optics, camera, environment
         The light, the sensor, and what disturbs them.
@@ -42,7 +42,7 @@ class World:
     def __init__(
         self,
         sample: Sample,
-        frame: SampleFrame,
+        geometry: SampleGeometry,
         optics: Optics,
         camera: SimulatedCameraConfig,
         environment: Environment,
@@ -50,13 +50,13 @@ class World:
         clock: Clock,
         seed: int,
     ) -> None:
-        self._frame = frame
+        self._geometry = geometry
         self._environment = environment
         self._stage_um = stage_um
         self._clock = clock
         self._random = np.random.default_rng(seed)
         self._drift = _Drift(environment, clock, np.random.default_rng([seed, 1]))
-        self._model = ForwardModel(optics, frame.pitch_nm)
+        self._model = ForwardModel(optics, geometry.pitch_nm)
         generator = torch.Generator().manual_seed(seed)
         self._sensor = SensorModel(camera.sensor, camera.maps, optics.image_px, generator)
         self._electrons_per_ms = camera.open_peak_e_per_ms / self._model.open_peak()
@@ -79,16 +79,16 @@ class World:
 
     def _beam_square(self) -> tuple[float, float]:
         """Row and column under the beam, fractions included."""
-        row, column = self._frame.square(*self._stage_um())
+        row, column = self._geometry.square(*self._stage_um())
         vibration = self._random.standard_normal(2) * self._environment.vibration_nm
         # A sample that drifts right has the beam on a lower column.
-        moved_x, moved_y = (self._drift.nm() + vibration) / self._frame.pitch_nm
+        moved_x, moved_y = (self._drift.nm() + vibration) / self._geometry.pitch_nm
         return row - moved_y, column - moved_x
 
     def _window(self, row: float, column: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Squares around the beam, (1, squares, squares), and their offset, (1, 2)."""
         nearest = round(row), round(column)
-        side, pitch_um = self._model.squares, self._frame.pitch_nm / 1000
+        side, pitch_um = self._model.squares, self._geometry.pitch_nm / 1000
         offset_um = torch.tensor(
             [[(nearest[1] - column) * pitch_um, (nearest[0] - row) * pitch_um]]
         )

@@ -2,9 +2,9 @@
 
 import pytest
 
-from acquisition.engine import Instrument
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
+from acquisition.scanner import Instrument
 from acquisition.store import RunInfo
 from configs.instrument import InstrumentConfig
 from simulation.clock import VirtualClock

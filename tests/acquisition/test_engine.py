@@ -6,10 +6,12 @@ import signal
 import numpy as np
 import pytest
 
-from acquisition.engine import Instrument, scan
+from acquisition.engine import scan
 from acquisition.frame import Status
 from acquisition.plan import LandmarkSchedule, ScanPlan
-from acquisition.store import Run, RunWriter
+from acquisition.scanner import Instrument
+from acquisition.store import Run
+from acquisition.writer import RunWriter
 from configs.errors import AcquisitionError, DeviceError, DeviceTimeout, LimitError
 from configs.instrument import Travel
 from simulation.instant import InstantStage, PositionCamera, position_um

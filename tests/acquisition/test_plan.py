@@ -15,8 +15,8 @@ def test_the_default_scan_starts_one_square_outside_the_sample():
     plan = ScanPlan(centre_um=CENTRE)
     assert len(plan) == 4356
     assert plan.sample_shape == (64, 64)
-    assert plan.frame.square(*plan.point(0, 0).target_um) == pytest.approx((-1, -1))
-    assert plan.frame.square(*plan.point(5, 9).target_um) == pytest.approx((4, 8))
+    assert plan.geometry.square(*plan.point(0, 0).target_um) == pytest.approx((-1, -1))
+    assert plan.geometry.square(*plan.point(5, 9).target_um) == pytest.approx((4, 8))
     assert plan.point(5, 9).index == 5 * 66 + 9
 
 
@@ -41,7 +41,7 @@ def test_every_point_is_visited_once_and_knows_its_place(rows, columns, order, x
     assert sorted(p.index for p in points) == list(range(rows * columns))
     for point in points:
         assert point.index == point.row * columns + point.column
-        assert plan.frame.square(*point.target_um) == pytest.approx(
+        assert plan.geometry.square(*point.target_um) == pytest.approx(
             (point.row - 1, point.column - 1)
         )
 

@@ -9,7 +9,8 @@ import zarr
 
 from acquisition.frame import Frame, LandmarkVisit, Status
 from acquisition.plan import LandmarkSchedule, ScanPlan
-from acquisition.store import Run, RunWriter, check_output, run_bytes
+from acquisition.store import Run
+from acquisition.writer import RunWriter, check_output, run_bytes
 from configs.errors import RunStoreError
 
 
@@ -141,12 +142,11 @@ def test_nothing_is_left_where_a_run_cannot_be_made(tmp_path, info):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_disk_too_small_is_told_before_anything_is_written(tmp_path, make_info):
+def test_a_disk_too_small_is_told_before_anything_is_written(tmp_path):
     plan = ScanPlan(rows=100_000, columns=100_000, centre_um=(0.0, 0.0))
-    info = make_info(plan)
-    assert run_bytes(info) > 8e13
+    assert run_bytes(plan, 64) > 8e13
     with pytest.raises(RunStoreError, match="disk too small"):
-        check_output(tmp_path / "run.zarr", info)
+        check_output(tmp_path / "run.zarr", plan, 64)
 
 
 def test_what_is_no_run_is_refused(tmp_path, info):

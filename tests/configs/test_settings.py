@@ -4,11 +4,10 @@ import pytest
 from pydantic import ValidationError
 
 from configs.errors import ConfigError
-from configs.geometry import SampleFrame
+from configs.geometry import SampleGeometry
 from configs.instrument import InstrumentConfig, Travel
 from configs.optics import Optics
 from configs.toml import (
-    dump_instrument,
     load_instrument,
     parse_instrument,
     presets,
@@ -27,7 +26,6 @@ def test_presets_survive_a_round_trip(name, tmp_path):
     instrument = load_instrument(name)
     save_instrument(instrument, tmp_path / "copy.toml")
     assert load_instrument(str(tmp_path / "copy.toml")) == instrument
-    assert parse_instrument(dump_instrument(instrument), "copy") == instrument
 
 
 def test_values_are_frozen():
@@ -80,16 +78,16 @@ def test_a_simulated_stage_has_a_centre():
 
 @pytest.mark.parametrize("directions", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
 def test_squares_and_stage_positions_are_inverse(directions):
-    frame = SampleFrame(64, 32, 180.0, (100.0, 50.0), directions)
+    frame = SampleGeometry(64, 32, 180.0, (100.0, 50.0), directions)
     for row, column in [(0, 0), (63, 31), (12.5, -3.25)]:
         assert frame.square(*frame.stage_um(row, column)) == pytest.approx((row, column))
 
 
 def test_down_is_plus_y_and_right_is_plus_x():
-    frame = SampleFrame(64, 64, 180.0, (100.0, 100.0))
+    frame = SampleGeometry(64, 64, 180.0, (100.0, 100.0))
     x_um, y_um = frame.stage_um(31.5, 31.5)
     assert (x_um, y_um) == (100.0, 100.0)
     assert frame.stage_um(31.5, 32.5) == pytest.approx((100.18, 100.0))
     assert frame.stage_um(32.5, 31.5) == pytest.approx((100.0, 100.18))
-    turned = SampleFrame(64, 64, 180.0, (100.0, 100.0), (-1, 1))
+    turned = SampleGeometry(64, 64, 180.0, (100.0, 100.0), (-1, 1))
     assert turned.stage_um(31.5, 32.5) == pytest.approx((99.82, 100.0))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from configs.errors import DeviceError
-from configs.geometry import SampleFrame
+from configs.geometry import SampleGeometry
 from configs.instrument import Environment, MicroManagerCameraConfig, SimulatedCameraConfig
 from configs.optics import Optics
 from drivers.clock import WallClock
@@ -59,7 +59,7 @@ def wave_step(earlier: Image, later: Image) -> int:
 @contextmanager
 def simulated_camera(optics: Optics) -> Iterator[Camera]:
     config, clock = SimulatedCameraConfig(), VirtualClock()
-    sample, frame = Sample("open", np.ones((4, 4))), SampleFrame(4, 4, 180.0, (0.0, 0.0))
+    sample, frame = Sample("open", np.ones((4, 4))), SampleGeometry(4, 4, 180.0, (0.0, 0.0))
     world = World(sample, frame, optics, config, Environment(), lambda: (0.0, 0.0), clock, 0)
     camera = SimulatedCamera(config, optics, world, clock)
     yield camera

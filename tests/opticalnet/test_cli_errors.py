@@ -20,10 +20,10 @@ from PIL import Image
 
 import opticalnet
 from acquisition.frame import Frame
+from acquisition.observer import SilentObserver
 from acquisition.store import Run
 from configs.instrument import Travel
 from drivers.clock import WallClock
-from opticalnet.api import SilentObserver
 from simulation.clock import VirtualClock
 from simulation.gcs_controller import GcsController
 from simulation.serial_line import SerialLine

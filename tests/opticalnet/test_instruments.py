@@ -10,11 +10,13 @@ from command_bench import device_threads, save_mask, taken
 
 import opticalnet
 from acquisition.engine import scan
+from acquisition.observer import SilentObserver
 from acquisition.provenance import Provenance
-from acquisition.store import Run, RunInfo, RunWriter
+from acquisition.store import Run, RunInfo
+from acquisition.writer import RunWriter
 from configs.optics import Optics
 from configs.toml import parse_instrument
-from opticalnet.api import SilentObserver, plan_scan
+from opticalnet.api import plan_scan
 from opticalnet.devices import open_instrument
 from simulation.samples import PITCH_NM, load_sample
 

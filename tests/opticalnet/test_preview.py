@@ -11,7 +11,8 @@ from command_bench import Command, Open, Terminal, save_mask, taken
 from rich.console import Console
 
 import opticalnet
-from opticalnet.preview import HalfBlocks, Preview
+from opticalnet.half_blocks import HalfBlocks
+from opticalnet.preview import Preview
 
 REDRAW_S = 0.3
 # At this drift the landmark has left its place before the second visit, at line 8.

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from acquisition.frame import Frame, Status
+from configs.errors import ReconstructionError
 from reconstruction.live import LiveReconstruction
 from reconstruction.network import Architecture, FrameNetwork
 from reconstruction.predictor import FramePredictor
@@ -71,5 +72,5 @@ def test_a_failure_ends_the_map_and_is_told(predictor, frames, small_plan):
         live.add(wrong)
     for frame in frames[9:]:
         live.add(frame)
-    with pytest.raises(RuntimeError, match="shapes"):
+    with pytest.raises(ReconstructionError, match=r"live map failed.*the run is safe"):
         live.finish()

@@ -45,7 +45,7 @@ def test_the_slew_limit_adds_no_more_than_the_time_on_the_ramp():
 
 
 def integrated(axis_rate, commands, times, slew):
-    """The equation of motion, integrated numerically: (position, velocity) at ``times``."""
+    """The equation of motion, integrated numerically: position at ``times``."""
 
     def reference(t):
         where = 100.0
@@ -65,7 +65,7 @@ def integrated(axis_rate, commands, times, slew):
     solution = solve_ivp(
         equation, (0, times[-1]), (100, 0), t_eval=times, rtol=1e-10, atol=1e-10, max_step=1e-4
     )
-    return solution.y
+    return solution.y[0]
 
 
 def test_closed_form_solves_the_equation_of_motion_through_interrupted_moves():
@@ -77,12 +77,10 @@ def test_closed_form_solves_the_equation_of_motion_through_interrupted_moves():
         while pending and pending[0][0] <= now:
             begun, target = pending.pop(0)
             axis.command(target, begun)
-        ours.append((axis.mean_um(now), axis.velocity_um_per_s(now)))
+        ours.append(axis.mean_um(now))
     rate = brentq(lambda s: (1 + s) * math.exp(-s) - 1 / 180, 1, 20) / 0.010
-    position, velocity = integrated(rate, commands, times, slew=600.0)
-    ours = np.array(ours).T
-    assert np.abs(ours[0] - position).max() / np.ptp(position) < 1e-4
-    assert np.abs(ours[1] - velocity).max() / np.ptp(velocity) < 1e-3
+    position = integrated(rate, commands, times, slew=600.0)
+    assert np.abs(ours - position).max() / np.ptp(position) < 1e-4
 
 
 moves = st.lists(st.tuples(st.floats(0, 0.02), st.floats(90, 110)), min_size=1, max_size=6)
@@ -95,41 +93,45 @@ def test_the_axis_never_moves_faster_than_the_slew_rate_nor_beyond_its_targets(s
     for pause, target in steps:
         axis.command(target, now)
         targets.append(target)
-        for moment in np.linspace(now, now + pause, 20):
-            assert abs(axis.velocity_um_per_s(moment)) <= slew * (1 + 1e-9)
-            assert min(targets) - 1e-9 <= axis.mean_um(moment) <= max(targets) + 1e-9
+        positions = [axis.mean_um(moment) for moment in np.linspace(now, now + pause, 20)]
+        assert np.abs(np.diff(positions)).max() <= slew * pause / 19 + 1e-9
+        assert min(targets) - 1e-9 <= min(positions)
+        assert max(positions) <= max(targets) + 1e-9
         now += pause
 
 
-@given(moves, st.floats(100, 20_000), st.sampled_from([0.0005, 0.002, 0.1]))
-def test_settled_is_exactly_when_the_axis_enters_the_window_for_good(steps, slew, window):
+@given(moves, st.floats(100, 20_000))
+def test_settled_is_exactly_when_the_axis_has_dwelt_in_the_window_for_good(steps, slew):
     axis = make_axis(slew_um_per_s=slew)
     now = 0.0
     for pause, target in steps:
         axis.command(target, now)
         last, now = now, now + pause
-    settled = axis.settled_s(window, dwell_s=0.0)
+    settled = axis.settled_s() - ON_TARGET_DWELL_S
     for moment in np.linspace(max(settled, last), settled + 0.1, 200):
-        assert abs(axis.mean_um(moment) - axis.target_um) <= window * (1 + 1e-6)
+        assert abs(axis.mean_um(moment) - axis.target_um) <= ON_TARGET_WINDOW_UM * (1 + 1e-6)
     before = settled - 2e-6
     assert (
         before <= last
         or axis.moving(before)
-        or abs(axis.mean_um(before) - axis.target_um) > window * 0.999
+        or abs(axis.mean_um(before) - axis.target_um) > ON_TARGET_WINDOW_UM * 0.999
     )
 
 
-@given(st.floats(0.0005, 0.004), st.floats(-1, 1), st.sampled_from([0.002, 0.02, 0.1]))
-def test_settled_is_exact_too_where_the_axis_shoots_through_a_new_target(pause, ahead, window):
+@given(st.floats(0.0005, 0.004), st.floats(-1, 1))
+def test_settled_is_exact_too_where_the_axis_shoots_through_a_new_target(pause, ahead):
     axis = make_axis(slew_um_per_s=math.inf)
     axis.command(110.0, 0.0)
-    braking_um = axis.velocity_um_per_s(pause) * 0.0014  # about its speed over its rate
+    braking_um = axis.mean_um(pause + 0.0014) - axis.mean_um(pause)  # about speed over rate
     axis.command(axis.mean_um(pause) + ahead * braking_um, pause)
-    settled = axis.settled_s(window, dwell_s=0.0)
+    settled = axis.settled_s() - ON_TARGET_DWELL_S
     distance = [abs(axis.mean_um(t) - axis.target_um) for t in np.linspace(settled, 0.1, 400)]
-    assert max(distance) <= window * (1 + 1e-6)
+    assert max(distance) <= ON_TARGET_WINDOW_UM * (1 + 1e-6)
     before = settled - 1e-7
-    assert before <= pause or abs(axis.mean_um(before) - axis.target_um) > window * 0.999
+    assert (
+        before <= pause
+        or abs(axis.mean_um(before) - axis.target_um) > ON_TARGET_WINDOW_UM * 0.999
+    )
 
 
 def test_looking_does_not_change_the_motion():
@@ -164,16 +166,7 @@ def test_stopping_a_long_move_brings_it_to_rest_where_the_reference_was():
     assert not axis.moving(0.004)
     assert axis.target_um == pytest.approx(140.0)
     assert axis.mean_um(1.0) == pytest.approx(140.0)
-    assert axis.velocity_um_per_s(0.004) > 1000  # inertia: it does not stop dead
-
-
-def test_changing_the_slew_rate_acts_on_the_move_under_way():
-    axis = make_axis(slew_um_per_s=100.0)
-    axis.command(101.0, 0.0)
-    axis.set_slew(math.inf, 0.005)
-    assert not axis.moving(0.005)
-    assert axis.mean_um(0.020) == pytest.approx(101.0, abs=0.01)
-    assert axis.target_um == 101.0
+    assert axis.mean_um(0.0041) > axis.mean_um(0.004) + 0.1  # inertia: no dead stop
 
 
 def test_an_axis_asked_beyond_its_reach_saturates_and_comes_back():
@@ -182,7 +175,6 @@ def test_an_axis_asked_beyond_its_reach_saturates_and_comes_back():
     assert axis.mean_um(1.0) == 120.0
     assert axis.saturated(1.0)
     assert axis.settled_s() == math.inf
-    assert axis.velocity_um_per_s(1.0) == 0.0
     axis.command(110.0, 1.0)
     assert axis.settled_s() < 1.02
     assert not axis.saturated(1.1)

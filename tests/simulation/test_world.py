@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from configs.geometry import SampleFrame
+from configs.geometry import SampleGeometry
 from configs.instrument import Environment, Sensor, SensorMaps, SimulatedCameraConfig
 from configs.optics import Optics
 from simulation.clock import VirtualClock
@@ -24,7 +24,7 @@ QUIET = SimulatedCameraConfig(
     maps=SensorMaps(response_nonuniformity=0, hot_pixels=0, dark_e_per_s=0),
     open_peak_e_per_ms=2000.0,  # bright: little noise in comparison
 )
-FRAME = SampleFrame(20, 20, 180.0, (100.0, 100.0))
+FRAME = SampleGeometry(20, 20, 180.0, (100.0, 100.0))
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""Whoever watches a scan."""
+
+from typing import Protocol
+
+from acquisition.frame import Frame, LandmarkVisit
+from acquisition.store import RunInfo
+
+
+class Observer(Protocol):
+    """Whoever watches a scan; called from the scan's thread, so it must not block."""
+
+    def begin(self, info: RunInfo) -> None:
+        """Learn what is going to be scanned."""
+        ...
+
+    def frame(self, frame: Frame) -> None:
+        """Take a frame, valid or not, in the order of the scan."""
+        ...
+
+    def landmark(self, visit: LandmarkVisit) -> None:
+        """Take a visit to the landmark."""
+        ...
+
+    def warning(self, message: str) -> None:
+        """Take notice of something that does not stop the scan."""
+        ...
+
+    def paused(self, reason: str) -> bool:
+        """Say whether to go on; the only call that may take its time."""
+        ...
+
+
+class SilentObserver:
+    """Watches nothing and ends the scan at every pause: nobody is there to decide."""
+
+    def begin(self, info: RunInfo) -> None:
+        """Ignore the beginning."""
+
+    def frame(self, frame: Frame) -> None:
+        """Ignore a frame."""
+
+    def landmark(self, visit: LandmarkVisit) -> None:
+        """Ignore a visit."""
+
+    def warning(self, message: str) -> None:
+        """Ignore a warning."""
+
+    def paused(self, reason: str) -> bool:
+        """Stop."""
+        return False

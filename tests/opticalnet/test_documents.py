@@ -1,0 +1,57 @@
+"""What the documents say is so."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.testing
+
+from opticalnet.cli import app
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(document, language):
+    return re.findall(rf"```{language}\n(.*?)```", document.read_text(encoding="utf-8"), re.S)
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("small.npy", np.eye(6))
+    (code,) = blocks(ROOT / "README.md", "python")
+    exec(code.replace('"ss"', '"small.npy"'), {})
+    assert "accuracy=" in capsys.readouterr().out
+    assert (tmp_path / "star.png").stat().st_size > 10_000
+
+
+def test_the_commands_of_the_documents_exist():
+    lines = [
+        shlex.split(line, comments=True)
+        for document in DOCUMENTS
+        for block in blocks(document, "(?:sh|bat)")
+        for line in block.replace("\\", "/").splitlines()
+    ]
+    commands = [words for words in lines if words and words[0].endswith("opticalnet")]
+    assert len(commands) >= 6
+    runner = typer.testing.CliRunner()
+    for words in commands:
+        result = runner.invoke(app, [words[1], "--help"])
+        assert result.exit_code == 0, words
+        for option in (word for word in words if word.startswith("--")):
+            assert option in result.output, words
+    scripts = {w for words in lines for w in words if w.startswith("benchmarks/")}
+    assert scripts
+    for script in scripts:
+        assert (ROOT / script).is_file(), script
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere_and_nothing_is_left_to_fill_in(document):
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (document.parent / target).exists(), target
+    assert not re.findall(r"\b[A-Z]{4,}TABLE\b|\bSCORES\b|\bTODO\b", text)
