@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from acquisition.frame import LandmarkVisit
 from acquisition.landmark import normalised_residual
 from acquisition.observer import Observer
-from acquisition.plan import LandmarkSchedule
+from acquisition.plan import LandmarkSchedule, ScanPlan
 from acquisition.scanner import Scanner
 from acquisition.writer import RunWriter
-from configs.errors import AcquisitionError
+from configs.errors import AcquisitionError, DeviceError
 
 _CANDIDATES: Final = (0.25, 0.5, 0.75)
+CHOOSING_LOOKS: Final = 3 * len(_CANDIDATES) ** 2
+"""Looks at the sample that choosing a landmark takes."""
 
 
 class DriftWatch:
@@ -40,26 +42,34 @@ class DriftWatch:
         """Look at the landmark if it is time; ``AcquisitionError`` if a pause ends the scan."""
         if line % self._schedule.every_lines:
             return
+        visit = self._visits
+        self._visits += 1
         started_s = self._scanner.seconds()
-        images = self._look(self._place_um)
+        try:
+            images = self._look(self._place_um)
+        except DeviceError as error:
+            self._observer.warning(f"no look at the landmark before line {line}: {error}")
+            return
         if self._first is None:
             self._first = images
         residual = normalised_residual(self._first, images, self._sensor)
-        visit = LandmarkVisit(self._visits, line, images, residual, started_s)
-        self._visits += 1
+        seen = LandmarkVisit(visit, line, self._place_um, images, residual, started_s)
         if self._writer is not None:
-            self._writer.add_landmark(visit)
-        self._observer.landmark(visit)
+            self._writer.add_landmark(seen)
+        self._observer.landmark(seen)
         if residual > self._schedule.max_residual:
-            reason = (
-                f"drift before line {line}: the landmark differs from its first visit by"
-                f" {residual:.1f} x noise, at most {self._schedule.max_residual:g} expected;"
-                " let the sample settle or check focus and laser"
-            )
-            with self._scanner.interrupt.at_once():
-                go_on = self._observer.paused(reason)
-            if not go_on:
-                raise AcquisitionError(f"{reason}; stopped, the run up to there is safe")
+            self._pause(line, residual)
+
+    def _pause(self, line: int, residual: float) -> None:
+        reason = (
+            f"drift before line {line}: expected the landmark within"
+            f" {self._schedule.max_residual:.1%} of its first visit, got {residual:.1%};"
+            " let the sample settle, check focus and laser, or raise --max-residual"
+        )
+        with self._scanner.interrupt.at_once():
+            go_on = self._observer.paused(reason)
+        if not go_on:
+            raise AcquisitionError(f"{reason}; stopped, the run up to there is safe")
 
     def _look(self, place_um: tuple[float, float]) -> NDArray[np.uint16]:
         """Return the frames of one visit, (frames, y, x)."""
@@ -83,20 +93,32 @@ class DriftWatch:
         best, contrast = plan.centre_um, 0.0
         for down, right in product(_CANDIDATES, repeat=2):
             row, column = round(down * (plan.rows - 1)), round(right * (plan.columns - 1))
-            x_um, y_um = plan.point(row, column).target_um
-            shift_um = plan.pitch_nm / 3000
-            here = self._look((x_um, y_um))
-            aside = self._look((x_um + plan.x_direction * shift_um, y_um))
-            below = self._look((x_um, y_um + plan.y_direction * shift_um))
-            change = min(
-                normalised_residual(here, moved, self._sensor) for moved in (aside, below)
-            )
-            if change > contrast:
-                best, contrast = (x_um, y_um), change
+            here_um = plan.point(row, column).target_um
+            here = self._look(here_um)
+            changes = [
+                normalised_residual(here, self._look(_towards(here_um, there)), self._sensor)
+                for there in _neighbours(plan, row, column)
+            ]
+            if min(changes) > contrast:
+                best, contrast = here_um, min(changes)
         if contrast < self._schedule.max_residual:
             self._observer.warning(
                 f"the drift check is blind here: a shift of {plan.pitch_nm / 3:.0f} nm changes"
-                f" no landmark by more than {contrast:.1f} x noise, and the scan pauses at"
-                f" {self._schedule.max_residual:g}; expose longer or average more frames"
+                f" no landmark by more than {contrast:.1%}, and the scan pauses at"
+                f" {self._schedule.max_residual:.1%}; expose longer or lower --max-residual"
             )
         return best
+
+
+def _neighbours(
+    plan: ScanPlan, row: int, column: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the targets beside and below a point, or on its other side at the rim."""
+    beside = column + 1 if column + 1 < plan.columns else column - 1
+    below = row + 1 if row + 1 < plan.rows else row - 1
+    return plan.point(row, beside).target_um, plan.point(below, column).target_um
+
+
+def _towards(here: tuple[float, float], there: tuple[float, float]) -> tuple[float, float]:
+    """Return the place a third of the way."""
+    return here[0] + (there[0] - here[0]) / 3, here[1] + (there[1] - here[1]) / 3

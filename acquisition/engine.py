@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from acquisition.drift import DriftWatch
-from acquisition.interrupt import deferred_interrupt
+from acquisition.interrupt import Interrupt, deferred_interrupt
 from acquisition.observer import Observer
 from acquisition.scanner import Instrument, Scanner, ScanSummary
 from acquisition.store import RunInfo
@@ -45,8 +45,8 @@ def scan(
     plan.check_travel(instrument.stage.limits)
     observer.begin(info)
     with (
-        _stage_stopped_afterwards(instrument.stage, observer),
         deferred_interrupt() as interrupt,
+        _left_safe(instrument.stage, writer, observer, interrupt),
     ):
         instrument.camera.configure(optics.image_px, optics.binning, plan.exposure_ms)
         scanner = Scanner(info, instrument, observer, interrupt)
@@ -65,11 +65,17 @@ def scan(
 
 
 @contextmanager
-def _stage_stopped_afterwards(stage: XYStage, observer: Observer) -> Iterator[None]:
+def _left_safe(
+    stage: XYStage, writer: RunWriter | None, observer: Observer, interrupt: Interrupt
+) -> Iterator[None]:
+    """Stop the stage and write what was taken, whatever Ctrl-C says meanwhile."""
     try:
         yield
     finally:
-        try:
-            stage.stop()
-        except DeviceError as error:
-            observer.warning(f"the stage may still be moving: {error}")
+        with interrupt.ignored():
+            try:
+                stage.stop()
+            except DeviceError as error:
+                observer.warning(f"the stage may still be moving: {error}")
+            if writer is not None:
+                writer.flush()

@@ -58,16 +58,19 @@ class LandmarkVisit:
         0 for the first, which all others are compared with.
     line
         Scan line before which it took place.
+    target_um
+        Where the landmark is, stage position (x, y).
     images
         (frames, y, x) uint16.
     residual
-        Normalised residual against the first visit.
+        Normalised residual against the first visit, see ``acquisition.landmark``.
     started_s
         Seconds since the scan began.
     """
 
     visit: int
     line: int
+    target_um: tuple[float, float]
     images: NDArray[np.uint16]
     residual: float
     started_s: float

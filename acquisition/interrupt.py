@@ -13,6 +13,7 @@ class Interrupt:
     def __init__(self) -> None:
         self._requested = False
         self._at_once = False
+        self._ignored = False
 
     def check(self) -> None:
         """Raise ``KeyboardInterrupt`` if Ctrl-C has been pressed."""
@@ -28,8 +29,19 @@ class Interrupt:
         finally:
             self._at_once = False
 
+    @contextmanager
+    def ignored(self) -> Iterator[None]:
+        """Let nothing through meanwhile: the end of a scan is under way."""
+        self._ignored = True
+        try:
+            yield
+        finally:
+            self._ignored = False
+
     def handle(self, _signal: int, _frame: FrameType | None) -> None:
         """Note the first Ctrl-C; the second one goes through."""
+        if self._ignored:
+            return
         if self._requested or self._at_once:
             raise KeyboardInterrupt
         self._requested = True

@@ -34,8 +34,8 @@ class LandmarkSchedule(Value):
     every_lines: PositiveInt = 8
     frames: PositiveInt = 8
     """Frames taken and summed per visit."""
-    max_residual: Annotated[float, Field(gt=1)] = 1.2
-    """Largest normalised residual against the first visit; 1 is noise alone."""
+    max_residual: Positive = 0.04
+    """Largest change of the landmark's light against the first visit, as a fraction."""
 
 
 class ScanPlan(Value):
@@ -121,5 +121,5 @@ class ScanPlan(Value):
                 raise LimitError(
                     f"plan: {axis} from {min(targets):.2f} to {max(targets):.2f} um leaves the"
                     f" travel of {allowed[0]:g} to {allowed[1]:g} um; nothing moved:"
-                    " move centre_um or scan less"
+                    " centre [travel] on the sample or scan less"
                 )

@@ -78,9 +78,9 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists():
-            raise RunStoreError(f"no run at {path}; check the path")
         try:
+            if not path.exists():
+                raise RunStoreError(f"no run at {path}; check the path")
             self._group = zarr.open_group(path, mode="r")
             self.info = RunInfo.model_validate_json(json.dumps(self._group.attrs["opticalnet"]))
         except (OSError, KeyError, zarr.errors.BaseZarrError, json.JSONDecodeError) as error:

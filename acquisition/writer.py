@@ -38,7 +38,8 @@ class RunWriter:
     """Writes a run, line by line.
 
     Use it as a context manager: on leaving, for whatever reason, the line under
-    way is written and the journal closed.
+    way is written and the journal closed. A run that fails before its first frame
+    leaves nothing behind.
 
     Raises
     ------
@@ -52,6 +53,7 @@ class RunWriter:
         self.path = path
         self.info = info
         self._line: list[Frame] = []
+        self._empty = True
         check_output(path, info.plan, info.instrument.optics.image_px)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,22 +106,30 @@ class RunWriter:
         )
         self._landmark_values = {
             name: landmark.create_array(
-                name, shape=(visits,), dtype="float64", fill_value=np.nan
+                name, shape=(visits, *tail), dtype="float64", fill_value=np.nan
             )
-            for name in ("residual", "started_s", "line")
+            for name, tail in (
+                ("residual", ()),
+                ("started_s", ()),
+                ("line", ()),
+                ("target_um", (2,)),
+            )
         }
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         try:
             self.flush()
         finally:
             self._journal.close()
+            if error is not None and self._empty:
+                shutil.rmtree(self.path, ignore_errors=True)
 
     def add(self, frame: Frame) -> None:
         """Take a frame; it is acknowledged once its line is on disk."""
+        self._empty = False
         self._line.append(frame)
         if len(self._line) == self.info.plan.columns:
             self.flush()
@@ -137,10 +147,13 @@ class RunWriter:
 
     def add_landmark(self, visit: LandmarkVisit) -> None:
         """Keep a visit to the landmark."""
+        self._empty = False
         with self._disk_errors():
             self._landmark_frames[visit.visit] = visit.images
             for name, array in self._landmark_values.items():
                 array[visit.visit] = getattr(visit, name)
+            chunks = self.path / "landmark" / "frames" / "c" / str(visit.visit)
+            _sync(chunks / "0" / "0" / "0")
 
     def _write_points(self, line: list[Frame]) -> None:
         """Write and sync the chunk of a line; points not reached stay as they were."""
@@ -210,9 +223,12 @@ def run_bytes(plan: ScanPlan, image_px: int) -> int:
 
 def check_output(path: Path, plan: ScanPlan, image_px: int) -> None:
     """Raise ``RunStoreError`` unless a run can be written to a path."""
-    if path.exists():
+    try:
+        there_already, free_mb = path.exists(), _free_mb(path)
+    except OSError as error:
+        raise _cannot_create(path, error) from error
+    if there_already:
         raise RunStoreError(f"{path} exists already; choose another --out or remove it")
-    free_mb = _free_mb(path)
     needed_mb = (run_bytes(plan, image_px) + _SPARE_BYTES) / 1e6
     if free_mb < needed_mb:
         raise RunStoreError(

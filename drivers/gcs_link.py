@@ -189,7 +189,7 @@ class GcsLink:
             reply = self._read_reply() or b""
             if not reply:
                 return self._buffer
-            if not self._buffer and gcs.is_error_code(reply):
+            if not self._buffer and gcs.is_integer([reply.decode("latin-1")]):
                 self._in_step = True
                 break
         return reply

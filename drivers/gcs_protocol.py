@@ -22,6 +22,7 @@ LONGEST_REPLY: Final = 65_536
 _POSITION_LIMIT: Final = 7
 _INTEGER: Final = re.compile(r"-?\d{1,9}", re.ASCII)
 _NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_BLANK: Final = " \r\t"
 _SHOWN: Final = 60
 
 # Code: (meaning, remedy).
@@ -103,7 +104,7 @@ def shown(data: bytes | str) -> str:
 
 def decode(reply: bytes) -> list[str]:
     """Lines of a reply; ``ProtocolError`` where it holds anything unprintable."""
-    lines = [line.strip(" \r\t") for line in reply.decode("latin-1").split("\n")]
+    lines = [line.strip(_BLANK) for line in reply.decode("latin-1").split("\n")]
     if not all(line.isprintable() for line in lines):
         raise ProtocolError(
             f"expected printable text, got {shown(reply)}; check the cable and baud_rate"
@@ -113,12 +114,7 @@ def decode(reply: bytes) -> list[str]:
 
 def is_integer(lines: Sequence[str]) -> bool:
     """Whether a reply is one bare integer, as that of ``ERR?`` is."""
-    return len(lines) == 1 and _INTEGER.fullmatch(lines[0]) is not None
-
-
-def is_error_code(reply: bytes) -> bool:
-    """Whether an undecoded reply may be that of ``ERR?``."""
-    return _INTEGER.fullmatch(reply.decode("latin-1").strip(" \r\t")) is not None
+    return len(lines) == 1 and _INTEGER.fullmatch(lines[0].strip(_BLANK)) is not None
 
 
 def parse_integer(lines: Sequence[str]) -> int:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from configs.errors import DeviceError, DeviceTimeout
 from configs.instrument import MicroManagerCameraConfig, MicroManagerStageConfig, Travel
-from drivers._mmcore import ACTION_S, ANSWER_S, LABEL, Session
-from drivers._mmwindow import Window, set_window
+from drivers.mm_session import ACTION_S, ANSWER_S, LABEL, Session
+from drivers.mm_window import Window, set_window
 from drivers.protocols import Clock, Identity, Image, check_travel
 
 if TYPE_CHECKING:
@@ -64,16 +64,7 @@ class MicroManagerCamera:
         return self._session.identity
 
     def configure(self, image_px: int, binning: int, exposure_ms: float) -> None:
-        """Set a centred square window and the exposure.
-
-        Parameters
-        ----------
-        image_px
-            Side of the window, in binned pixels.
-        binning
-            Sensor pixels joined along each axis into one.
-        exposure_ms
-            Exposure; the camera may round it by 2 % or 0.01 ms.
+        """Set the window and exposure, which the camera may round by 2 % or 0.01 ms.
 
         Raises
         ------
@@ -97,11 +88,6 @@ class MicroManagerCamera:
     def snap(self, timeout_s: float) -> Image:
         """Expose and return one image, (image_px, image_px).
 
-        Parameters
-        ----------
-        timeout_s
-            Time for the image to arrive after the exposure.
-
         Raises
         ------
         DeviceTimeout
@@ -115,12 +101,7 @@ class MicroManagerCamera:
         return window.accept(image, self._session.name)
 
     def start_sequence(self, frames: int) -> None:
-        """Start exposing images one after another into the core's circular buffer.
-
-        Parameters
-        ----------
-        frames
-            Number of images, at least 1.
+        """Start exposing at least one image into the core's circular buffer.
 
         Raises
         ------
@@ -140,12 +121,7 @@ class MicroManagerCamera:
         self._unread, self._started = frames, True
 
     def read_frame(self, timeout_s: float) -> Image:
-        """Return the next image of the sequence, (image_px, image_px), in order.
-
-        Parameters
-        ----------
-        timeout_s
-            Time for the image to arrive after the exposure.
+        """Return the next image, (image_px, image_px), at most ``timeout_s`` after exposure.
 
         Raises
         ------
@@ -252,20 +228,7 @@ class MicroManagerStage:
         return self._session.identity
 
     def move_to(self, x_um: float, y_um: float) -> None:
-        """Start a move.
-
-        Parameters
-        ----------
-        x_um, y_um
-            Target, in the stage's own coordinates.
-
-        Raises
-        ------
-        LimitError
-            The target lies outside the limits; nothing moved.
-        DeviceError
-            The stage refused.
-        """
+        """Start a move; ``LimitError`` outside the limits, and then nothing moves."""
         check_travel(self._travel, x_um, y_um)
         self._session.run("move", lambda core: core.setXYPosition(LABEL, x_um, y_um))
 
@@ -274,11 +237,6 @@ class MicroManagerStage:
 
         What busy means is the adapter's affair: some clear it before the stage has
         come to rest within nanometres. Compare ``position`` with the target.
-
-        Parameters
-        ----------
-        timeout_s
-            Longest wait from now.
 
         Raises
         ------

@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from acquisition.frame import Frame, LandmarkVisit
     from acquisition.observer import Observer
-    from acquisition.store import Run
+    from acquisition.store import Run, RunInfo
     from configs.errors import (
         AcquisitionError,
         ConfigError,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
         RunStoreError,
     )
     from opticalnet.api import Acquisition, Reconstruction, acquire, reconstruct
+    from reconstruction.metrics import Scores
+    from reconstruction.mosaic import Mosaic
 
 # Imported on first use: torch and zarr take seconds, `opticalnet --help` must not.
 _HOME = {
@@ -33,14 +36,19 @@ _HOME = {
     "ConfigError": "configs.errors",
     "DeviceError": "configs.errors",
     "DeviceTimeout": "configs.errors",
+    "Frame": "acquisition.frame",
+    "LandmarkVisit": "acquisition.frame",
     "LimitError": "configs.errors",
+    "Mosaic": "reconstruction.mosaic",
     "Observer": "acquisition.observer",
     "OpticalNetError": "configs.errors",
     "ProtocolError": "configs.errors",
     "Reconstruction": "opticalnet.api",
     "ReconstructionError": "configs.errors",
     "Run": "acquisition.store",
+    "RunInfo": "acquisition.store",
     "RunStoreError": "configs.errors",
+    "Scores": "reconstruction.metrics",
     "acquire": "opticalnet.api",
     "reconstruct": "opticalnet.api",
 }
@@ -51,14 +59,19 @@ __all__ = [
     "ConfigError",
     "DeviceError",
     "DeviceTimeout",
+    "Frame",
+    "LandmarkVisit",
     "LimitError",
+    "Mosaic",
     "Observer",
     "OpticalNetError",
     "ProtocolError",
     "Reconstruction",
     "ReconstructionError",
     "Run",
+    "RunInfo",
     "RunStoreError",
+    "Scores",
     "acquire",
     "reconstruct",
 ]

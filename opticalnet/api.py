@@ -148,7 +148,7 @@ def acquire(
     exposure_ms
         Per frame.
     max_residual
-        Change of the landmark, in units of noise, that pauses the scan.
+        Change of the landmark's light, as a fraction, that pauses the scan.
     dry_run
         Rehearse on simulated devices with the same optics, limits and timing; nothing
         is recorded.

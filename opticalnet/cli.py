@@ -39,8 +39,8 @@ def acquire(
     density: Annotated[float, typer.Option(help="Open fraction of block.")] = 0.35,
     exposure_ms: Annotated[float, typer.Option(help="Exposure of a frame.")] = 10.0,
     max_residual: Annotated[
-        float, typer.Option(help="Change of the landmark, x noise, that pauses the scan.")
-    ] = 1.2,
+        float, typer.Option(help="Change of the landmark's light that pauses the scan.")
+    ] = 0.04,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -51,7 +51,7 @@ def acquire(
 
     console = _console(json)
     ask = console.is_terminal and sys.stdin.isatty() and not json
-    preview = Preview(console, choose_device(device), None if dry_run else out, ask)
+    preview = Preview(console, choose_device(device), None if dry_run else out, ask=ask)
     try:
         with ExitStack() as screen:
             screen.callback(preview.end)

@@ -34,12 +34,15 @@ TruePosition = Callable[[], tuple[float, float]]
 
 def rehearsal(config: InstrumentConfig) -> InstrumentConfig:
     """Return an instrument of simulated devices with the same optics, limits and timing."""
-    camera = SimulatedCameraConfig(
-        sensor=config.camera.sensor, open_peak_e_per_ms=config.camera.open_peak_e_per_ms
-    )
-    stage = SimulatedStageConfig(
-        x_direction=config.stage.x_direction, y_direction=config.stage.y_direction
-    )
+    camera, stage = config.camera, config.stage
+    if not isinstance(camera, SimulatedCameraConfig):
+        camera = SimulatedCameraConfig(
+            sensor=camera.sensor, open_peak_e_per_ms=camera.open_peak_e_per_ms
+        )
+    if not isinstance(stage, SimulatedStageConfig):
+        stage = SimulatedStageConfig(
+            x_direction=stage.x_direction, y_direction=stage.y_direction
+        )
     return config.model_copy(update={"camera": camera, "stage": stage})
 
 

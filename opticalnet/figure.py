@@ -1,8 +1,10 @@
 """The picture of a reconstruction."""
 
+import os
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -16,7 +18,11 @@ from reconstruction.mosaic import Mosaic
 
 _INK = "#16181d"
 _PAPER = "#fbfaf7"
-_ERRORS = ListedColormap(["#16181d", "#f4efe2", "#d1495b", "#3d8eb9"])
+_UNSEEN = "#9aa3ad"
+_GRAY = colormaps["gray"].with_extremes(bad=_UNSEEN)
+_ERRORS = ListedColormap(["#16181d", "#f4efe2", "#d1495b", "#3d8eb9"]).with_extremes(
+    bad=_UNSEEN
+)
 
 
 def save_figure(
@@ -41,10 +47,12 @@ def save_figure(
     axes[0].set_title("probability of open")
     scale = axes[0].inset_axes((0.2, -0.09, 0.6, 0.03))
     figure.colorbar(shown, cax=scale, orientation="horizontal").ax.tick_params(labelsize=8)
-    axes[1].imshow(mosaic.is_open, cmap="gray", vmin=0, vmax=1)
+    seen = np.isfinite(mosaic.probability)
+    decision = np.where(seen, mosaic.is_open, np.nan)
+    axes[1].imshow(decision, cmap=_GRAY, vmin=0, vmax=1)
     axes[1].set_title("reconstructed")
     if truth is not None:
-        _draw_truth(axes[2], axes[3], mosaic.is_open, truth)
+        _draw_truth(axes[2], axes[3], decision, truth)
     for panel in axes:
         _dress(panel, mosaic.probability.shape, run.info.plan.pitch_nm)
     if stitched is not None:
@@ -57,22 +65,26 @@ def save_figure(
     stamp = f"SIMULATED {' and '.join(simulated)}" if simulated else "measured"
     title = (run.info.sample, f"{mosaic.grid} x {mosaic.grid} squares per frame", stamp)
     figure.suptitle("  ·  ".join((*title, run.path.name)), color=_INK, fontsize=11, y=0.97)
+    draft = path.with_name(f".draft-{path.name}")
     try:
-        figure.savefig(path, dpi=150)
+        figure.savefig(draft, dpi=150)
+        os.replace(draft, path)
     except (OSError, ValueError) as error:
+        draft.unlink(missing_ok=True)
         raise ReconstructionError(
             f"cannot write the picture {path}: {error}; choose a writable .png, .pdf or .svg"
         ) from error
 
 
 def _draw_truth(
-    shape: Axes, errors: Axes, decision: NDArray[np.bool_], truth: NDArray[np.float32]
+    shape: Axes, errors: Axes, decision: NDArray[np.float64], truth: NDArray[np.float32]
 ) -> None:
-    shape.imshow(truth, cmap="gray", vmin=0, vmax=1)
+    shape.imshow(truth, cmap=_GRAY, vmin=0, vmax=1)
     shape.set_title("truth (milled area)")
     is_open = truth >= 0.5
     wrong = np.where(is_open, 3, 2)
-    errors.imshow(np.where(decision == is_open, is_open, wrong), cmap=_ERRORS, vmin=0, vmax=3)
+    kinds = np.where(decision == is_open, is_open, wrong)
+    errors.imshow(np.where(np.isnan(decision), np.nan, kinds), cmap=_ERRORS, vmin=0, vmax=3)
     errors.set_title("red: falsely open, blue: missed")
 
 

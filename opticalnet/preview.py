@@ -1,7 +1,6 @@
 """What a scan looks like in the terminal while it runs."""
 
 import time
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -14,6 +13,7 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
+from acquisition.drift import CHOOSING_LOOKS
 from acquisition.frame import Frame, LandmarkVisit, Status
 from acquisition.store import RunInfo
 from configs.errors import OpticalNetError
@@ -27,7 +27,6 @@ _PLAIN_LINES: Final = 10
 _SIDE_COLUMNS: Final = 44
 
 
-@dataclass
 class Preview:
     """Shows a scan: the map as it grows in a terminal, plain lines elsewhere.
 
@@ -41,29 +40,38 @@ class Preview:
         Where the run goes; ``None`` in a dry run.
     ask
         Whether somebody is there to answer when the scan pauses.
+
+    Attributes
+    ----------
     points
         Taken so far, valid or not.
     """
 
-    console: Console
-    device: torch.device
-    out: str | None
-    ask: bool
-    points: int = 0
-    _live_map: LiveReconstruction | None = None
-    _no_map: str = ""
-    _screen: Live | None = None
-    _began: float = 0.0
-    _drawn: float = 0.0
-    _invalid: int = 0
-    _residual: float | None = None
+    def __init__(
+        self, console: Console, device: torch.device, out: str | None, *, ask: bool
+    ) -> None:
+        self.console = console
+        self.points = 0
+        self._device = device
+        self._out = out
+        self._ask = ask
+        self._live_map: LiveReconstruction | None = None
+        self._no_map = ""
+        self._screen: Live | None = None
+        self._began = 0.0
+        self._drawn = 0.0
+        self._invalid = 0
+        self._residual: float | None = None
+        self._landmark_exposures = 0
 
     def begin(self, info: RunInfo) -> None:
         """Learn what is going to be scanned."""
         self._info = info
         self._photons_per_point = photons_per_point(info)
+        if info.plan.landmark is not None:
+            self._landmark_exposures = CHOOSING_LOOKS * info.plan.landmark.frames
         try:
-            predictor = frame_predictor(info, info.plan.grid, self.device)
+            predictor = frame_predictor(info, info.plan.grid, self._device)
         except OpticalNetError as error:
             self._no_map = str(error)
             self.warning(f"no live map: {error}")
@@ -86,15 +94,16 @@ class Preview:
         if self._screen is not None:
             if time.monotonic() - self._drawn >= _REDRAW_S:
                 self._draw(self._screen)
-        elif self.points % max(len(self._info.plan) // _PLAIN_LINES, 1) == 0:
+        elif self.points % -(-len(self._info.plan) // _PLAIN_LINES) == 0:
             self.console.print(self._plain_line(), soft_wrap=True)
 
     def landmark(self, visit: LandmarkVisit) -> None:
         """Take a visit to the landmark."""
+        self._landmark_exposures += len(visit.images)
         self._residual = visit.residual if visit.visit else None
 
     def warning(self, message: str) -> None:
-        """Show a warning; the screen keeps the last ones."""
+        """Show a warning above the map."""
         if self._screen is not None:
             self._screen.console.print(Text(f"warning: {message}", style="yellow"))
         else:
@@ -102,7 +111,7 @@ class Preview:
 
     def paused(self, reason: str) -> bool:
         """Ask whether to go on."""
-        if not self.ask:
+        if not self._ask:
             return False
         if self._screen is not None:
             self._draw(self._screen)
@@ -153,7 +162,7 @@ class Preview:
             lines = height - 5 if beside else height - 15
             probability = self._live_map.probability()
             picture = HalfBlocks(probability, max(columns, 4), max(lines, 4))
-        frame = Panel.fit(picture, title=self._title(), border_style="grey37")
+        frame = Panel.fit(picture, title=Text(self._title()), border_style="grey37")
         if beside:
             table = Table.grid(padding=(0, 2))
             table.add_row(frame, self._facts())
@@ -169,7 +178,7 @@ class Preview:
         total = len(self._info.plan)
         rate = self._rate()
         left = timedelta(seconds=round((total - self.points) / rate)) if rate else "-"
-        photons = self.points * self._photons_per_point
+        photons = (self.points + self._landmark_exposures) * self._photons_per_point
         energy_nj = photon_energy_nj(self._info.instrument.optics) * photons
         landmark = self._info.plan.landmark
         facts = Table.grid(padding=(0, 2))
@@ -181,14 +190,14 @@ class Preview:
         facts.add_row("rate", f"{rate:,.0f} points/s")
         facts.add_row("time left", str(left))
         if landmark is not None:
-            facts.add_row("drift", f"{self._drift()}, pauses at {landmark.max_residual:g}")
+            facts.add_row("drift", f"{self._drift()}, pauses at {landmark.max_residual:.1%}")
         facts.add_row("dose", f"{energy_nj:.3g} nJ ({photons:.2g} photons)")
         facts.add_row("invalid", Text(str(self._invalid), "red" if self._invalid else ""))
-        facts.add_row("run", self.out or "not recorded (dry run)")
+        facts.add_row("run", Text(self._out or "not recorded (dry run)"))
         return facts
 
     def _drift(self) -> str:
-        return "not seen yet" if self._residual is None else f"{self._residual:.2f} x noise"
+        return "not seen yet" if self._residual is None else f"{self._residual:.1%}"
 
     def _rate(self) -> float:
         """Return points per second since the first."""
@@ -199,7 +208,7 @@ class Preview:
         roles = self._info.provenance.simulated
         if not roles:
             return None
-        what = "DRY RUN, NOTHING IS RECORDED" if self.out is None else "SIMULATED INSTRUMENT"
+        what = "DRY RUN, NOTHING IS RECORDED" if self._out is None else "SIMULATED INSTRUMENT"
         return Text(f" {what}: simulated {' and '.join(roles)} ", style="bold black on yellow")
 
     def _print_banner(self) -> None:

@@ -38,11 +38,11 @@ def score(probability: NDArray[np.floating], truth: NDArray[np.integer]) -> Scor
     Parameters
     ----------
     probability
-        Any shape; NaN, where nothing was predicted, counts as closed.
+        Any shape; where nothing was predicted, NaN, nothing is scored.
     truth
         Same shape: 1 open, 0 closed, -1 is left out.
     """
-    counted = truth >= 0
+    counted = (truth >= 0) & np.isfinite(probability)
     predicted = torch.from_numpy((probability[counted] >= 0.5).astype(np.int64))
     expected = torch.from_numpy(truth[counted].astype(np.int64))
     open_share = float(expected.double().mean())

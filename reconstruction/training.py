@@ -3,8 +3,8 @@ r"""Train the frame networks that ship with the package.
 Every step simulates fresh frames of random windows; no frame is seen twice, and
 nothing like the star or the glyph is ever shown. Run as
 
-    python -m reconstruction.training --grid 7 --steps 6000 --out frame-7.safetensors
-    python -m reconstruction.training --grid 3 --steps 2000 --out frame-3.safetensors \
+    python -m reconstruction.training --grid 7 --steps 5000 --out frame-7.safetensors
+    python -m reconstruction.training --grid 3 --steps 2500 --out frame-3.safetensors \
         --start frame-7.safetensors
 """
 

@@ -14,7 +14,7 @@ _STEPS_PER_UM = 200
 
 
 class InstantStage:
-    """Implements ``drivers.protocols.XYStage``; always exactly on target."""
+    """Has the methods of ``drivers.protocols.XYStage``; always exactly on target."""
 
     def __init__(self, travel: Travel) -> None:
         self.limits = travel
@@ -47,23 +47,25 @@ class InstantStage:
 
 
 class PositionCamera:
-    """Implements ``drivers.protocols.Camera``; see ``position_um`` for its images."""
+    """Has the methods of ``drivers.protocols.Camera``; ``position_um`` reads its images."""
 
     def __init__(self, stage: InstantStage) -> None:
         self.identity = Identity("position camera", "simulated")
         self.closed = False
         self._stage = stage
-        self._image = np.zeros((0, 0), np.uint16)
+        self._images = np.zeros((1, 2, 2), np.uint16)
+        self._taken = 0
         self._remaining = 0
 
     def configure(self, image_px: int, binning: int, exposure_ms: float) -> None:
-        """Draw the background that all images share."""
-        noise = np.random.default_rng(0).poisson(100, (image_px, image_px))
-        self._image = noise.astype(np.uint16)
+        """Draw the noise that images have: it does not compress, as in real ones."""
+        noise = np.random.default_rng(0).poisson(100, (66, image_px, image_px))
+        self._images = noise.astype(np.uint16)
 
     def snap(self, timeout_s: float) -> Image:
         """Return an image that carries the stage position in its first two pixels."""
-        image = self._image.copy()
+        self._taken += 1
+        image: Image = self._images[self._taken % len(self._images)].copy()
         image[0, :2] = np.rint(np.array(self._stage.position()) * _STEPS_PER_UM)
         return image
 

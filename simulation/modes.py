@@ -67,7 +67,7 @@ def camera_modes(optics: Optics, pitch_um: float, period_um: float | None) -> Ca
     """Propagate the modes of some optics; see ``ForwardModel`` for the parameters."""
     squares = squares_under_beam(optics, pitch_um)
     beam_um = beam_radius_um(optics)
-    axis = _axis_modes(beam_um, _cutoff(optics), (squares + 1) / 2 * pitch_um)
+    axis = _axis_modes(beam_um, _cutoff(optics), (squares + 1.1) / 2 * pitch_um)
     relative = axis.strength / axis.strength[0]
     pairs = relative[:, None] * relative > _SMALLEST_MODE
     mode_y, mode_x = np.nonzero(pairs)

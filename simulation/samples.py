@@ -58,7 +58,7 @@ def load_sample(name: str, *, density: float = 0.35, seed: int = 0) -> Sample:
     if name == "light":
         return Sample(name, brush_glyph())
     if name == "block":
-        return Sample(name, random_squares(density=density, seed=seed))
+        return Sample(f"block, density {density:g}", random_squares(density=density, seed=seed))
     path = Path(name)
     if path.suffix.lower() not in {".png", ".npy"}:
         raise ConfigError(
@@ -154,15 +154,22 @@ def _read_mask(path: Path) -> Float64:
     try:
         if path.suffix.lower() == ".png":
             with Image.open(path) as image:
-                mask = np.asarray(image.convert("L"), dtype=np.float64) / 255
+                sixteen_bit = image.mode.startswith("I")
+                pixels = np.asarray(image if sixteen_bit else image.convert("L"))
+            mask = pixels / (65_535 if sixteen_bit else 255)
         else:
-            mask = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+            mask = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise ConfigError(f"sample: no such file {path}; give the path of a mask") from None
     except (OSError, ValueError, EOFError, UnidentifiedImageError) as error:
         raise ConfigError(
             f"sample: expected a readable PNG or NPY mask in {path}, got: {error}"
         ) from error
+    if mask.dtype.kind not in "biuf":
+        raise ConfigError(
+            f"sample {path}: expected numbers, got {mask.dtype}; save open fractions"
+        )
+    mask = mask.astype(np.float64)
     if mask.ndim != 2 or 0 in mask.shape:
         raise ConfigError(
             f"sample {path}: expected an array (rows, columns), got shape {mask.shape}"
@@ -171,5 +178,10 @@ def _read_mask(path: Path) -> Float64:
         raise ConfigError(
             f"sample {path}: expected open fractions between 0 and 1,"
             f" got {mask.min():g} to {mask.max():g}"
+        )
+    if path.suffix.lower() == ".png" and 0 < mask.max() < 0.1:
+        raise ConfigError(
+            f"sample {path}: expected white where it is open, the brightest pixel is"
+            f" {mask.max():.1%} of white; scale the picture"
         )
     return mask

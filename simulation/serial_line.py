@@ -220,6 +220,10 @@ class _TcpChannel:
 class _PtyChannel:
     """The controlling side of a pseudo-terminal in raw mode."""
 
+    port: str
+    _near: int
+    _far: int
+
     def __init__(self) -> None:
         if sys.platform == "win32":
             raise ConfigError(

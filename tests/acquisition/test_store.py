@@ -112,8 +112,8 @@ def test_landmark_visits_are_kept(tmp_path, make_info):
     )
     with RunWriter(tmp_path / "run.zarr", make_info(plan)) as writer:
         images = np.full((plan.landmark.frames, 64, 64), 9, np.uint16)
-        writer.add_landmark(LandmarkVisit(0, 0, images, 0.0, 1.0))
-        writer.add_landmark(LandmarkVisit(1, 3, images, 1.5, 2.0))
+        writer.add_landmark(LandmarkVisit(0, 0, (1.0, 2.0), images, 0.0, 1.0))
+        writer.add_landmark(LandmarkVisit(1, 3, (1.0, 2.0), images, 1.5, 2.0))
     assert Run(tmp_path / "run.zarr").landmark_residuals().tolist() == [0.0, 1.5]
     group = zarr.open_group(tmp_path / "run.zarr", mode="r")
     assert group["landmark/frames"].shape == (3, plan.landmark.frames, 64, 64)
@@ -177,6 +177,26 @@ def test_a_damaged_chunk_is_named(tmp_path, info):
             writer.add(frame_of(point))
     (tmp_path / "run.zarr" / "frames" / "c" / "2" / "0" / "0").write_bytes(b"garbage")
     run = Run(tmp_path / "run.zarr")
+    assert run.valid_frames(1, run.points())[0].tolist() == list(range(9, 18))
     assert (run.frames(1)[:, 0, 0] == np.arange(9, 18)).all()
     with pytest.raises(RunStoreError, match="frames"):
         run.frames(2)
+
+
+def test_an_image_that_is_not_the_recorded_one_is_refused(tmp_path, info):
+    with RunWriter(tmp_path / "run.zarr", info) as writer:
+        for point in info.plan.points():
+            writer.add(frame_of(point))
+    (tmp_path / "run.zarr" / "frames" / "c" / "2" / "0" / "0").unlink()
+    run = Run(tmp_path / "run.zarr")
+    with pytest.raises(RunStoreError, match="point 18 is not the one that was recorded"):
+        run.valid_frames(2, run.points())
+
+
+@pytest.mark.parametrize("record", ["5", '{"index": 9999}', '{"other": 1}', "[]"])
+def test_records_of_another_kind_are_named(tmp_path, info, record):
+    with RunWriter(tmp_path / "run.zarr", info):
+        pass
+    (tmp_path / "run.zarr" / "journal.jsonl").write_text(record + "\n")
+    with pytest.raises(RunStoreError, match="journal line 1 is damaged"):
+        Run(tmp_path / "run.zarr").points()

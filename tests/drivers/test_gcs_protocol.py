@@ -70,7 +70,6 @@ def test_only_printable_text_is_decoded(reply):
 @given(st.integers(-(10**9) + 1, 10**9 - 1))
 def test_error_codes_are_read_and_any_of_them_has_a_message(code):
     assert gcs_protocol.parse_integer([str(code)]) == code
-    assert gcs_protocol.is_error_code(str(code).encode())
     error = gcs_protocol.refusal(code, "MOV")
     assert isinstance(error, LimitError) == (code == 7)
     assert f"got {code} " in str(error)

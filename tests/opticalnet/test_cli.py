@@ -1,6 +1,7 @@
 """The two commands, and the five lines of Python that do the same."""
 
 import doctest
+import hashlib
 import json
 import shutil
 import sys
@@ -17,6 +18,7 @@ import configs.errors
 import opticalnet
 from acquisition.store import Run
 from opticalnet.cli import main
+from reconstruction.network import weights_path
 
 SCORES = {"accuracy", "balanced_accuracy", "f1", "jaccard", "constant_accuracy"}
 
@@ -162,8 +164,8 @@ def test_what_is_kept_beside_the_maps(run_copy: Path) -> None:
     kept = group.attrs["opticalnet"]
     assert kept["run_id"] == Run(run_copy).info.provenance.run_id
     assert kept["simulated"] == ["stage", "camera"]
-    assert kept["weights"] == "frame-7.safetensors"
-    assert len(bytes.fromhex(kept["weights_sha256"])) == 32
+    weights = weights_path(7).read_bytes()
+    assert kept["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert kept["stitched"] == result.stitched.as_dict()
 
 
@@ -208,7 +210,7 @@ def test_the_seed_fixes_everything(place: Path, mask: Path, finished_run: Path) 
         opticalnet.acquire(str(mask), out=out, seed=seed)
     first = pixels(finished_run)
     assert np.array_equal(pixels(place / "again.zarr"), first)
-    assert not np.array_equal(pixels(place / "other.zarr"), first)
+    assert np.mean(pixels(place / "other.zarr") != first) > 0.5
     readback = [Run(run).points().readback_um for run in (finished_run, place / "again.zarr")]
     assert np.array_equal(*readback)
 

@@ -495,12 +495,12 @@ DAMAGE: dict[str, tuple[Writer, tuple[str, ...]]] = {
         ("journal line 1 is damaged",),
     ),
     "frames gone": (lambda run: shutil.rmtree(run / "frames"), ("cannot read frames",)),
-    "chunk gone": (lambda run: (run / CHUNK).unlink(), ("frames", "damaged")),
+    "chunk gone": (lambda run: (run / CHUNK).unlink(), ("image of point 24", "damaged")),
     "chunk torn": (lambda run: tear(run / CHUNK), ("cannot read frames", "damaged")),
-    "chunk altered": (lambda run: flip(run / CHUNK), ("cannot read frames", "damaged")),
+    "chunk altered": (lambda run: flip(run / CHUNK), ("damaged there",)),
     "lines exchanged": (
         lambda run: shutil.copy(run / "frames/c/4/0/0", run / CHUNK),
-        ("frames", "damaged"),
+        ("image of point 24", "damaged"),
     ),
 }
 

@@ -26,6 +26,6 @@ def test_constant_prediction_scores_its_share():
     assert score(np.ones(20), truth).constant_accuracy == pytest.approx(0.65)
 
 
-def test_what_was_not_predicted_counts_as_closed_and_what_is_unknown_not_at_all():
-    assert score(np.array([np.nan, 0.9]), np.array([1, 1])).accuracy == 0.5
+def test_what_was_not_predicted_or_is_unknown_is_not_scored():
+    assert score(np.array([np.nan, 0.9]), np.array([1, 1])).accuracy == 1
     assert score(np.array([0.1, 0.9]), np.array([-1, 1])).accuracy == 1

@@ -73,12 +73,26 @@ def test_masks_keep_their_orientation_and_partial_squares(tmp_path):
         (np.full((2, 2), 2.0), "between 0 and 1"),
         (np.zeros(4), "rows, columns"),
         (np.zeros((0, 4)), "rows, columns"),
+        (np.ones((2, 2)) * 1j, "expected numbers, got complex128"),
     ],
 )
 def test_bad_masks_are_refused(tmp_path, array, complaint):
     np.save(tmp_path / "mask.npy", array)
     with pytest.raises(ConfigError, match=complaint):
         load_sample(str(tmp_path / "mask.npy"))
+
+
+def test_png_masks_of_16_bit_keep_their_fractions(tmp_path):
+    mask = np.array([[0, 65_535], [13_107, 32_768]], np.uint16)
+    Image.fromarray(mask).save(tmp_path / "deep.png")
+    coverage = load_sample(str(tmp_path / "deep.png")).coverage
+    np.testing.assert_allclose(coverage, mask / 65_535)
+
+
+def test_a_png_of_zeros_and_ones_is_no_mask(tmp_path):
+    Image.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(ConfigError, match=r"brightest pixel is 0\.4% of white"):
+        load_sample(str(tmp_path / "mask.png"))
 
 
 def test_unreadable_masks_are_refused(tmp_path):

@@ -99,6 +99,24 @@ def test_every_disturbance_has_its_switch_and_its_size(coverage):
     assert np.std(sums) / still == pytest.approx(0.05, rel=0.4)
 
 
+@pytest.mark.parametrize(
+    "disturbance", [{"vibration_nm": 20.0}, {"random_walk_nm_per_sqrt_min": 20.0}]
+)
+def test_a_restless_sample_changes_the_frames_beyond_noise(coverage, disturbance):
+    def spread(environment):
+        clock = VirtualClock()
+        world = make_world(coverage, FRAME.stage_um(9, 10), environment, clock)
+        images = []
+        for _ in range(12):
+            clock.sleep(60)
+            images.append(electrons(world.expose(10.0)))
+        variance = np.var(images, axis=0, ddof=1).sum()
+        return variance / np.mean(images, axis=0).sum()  # 1 for photon noise
+
+    assert spread(STILL) == pytest.approx(1, abs=0.1)
+    assert spread(STILL.model_copy(update=disturbance)) > 1.5
+
+
 def test_exposure_takes_time_and_seed_repeats_it(coverage):
     clock = VirtualClock()
     noisy = Environment()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import DeviceError
-from drivers._mmcore import LABEL, set_property
+from drivers.mm_session import LABEL, set_property
 from drivers.protocols import Image
 
 if TYPE_CHECKING:
