@@ -189,6 +189,9 @@ def _print_reconstruction(console: "Console", result: "Reconstruction") -> None:
     if simulated:
         console.print(f"SIMULATED {' and '.join(simulated)}: no microscope measured this run")
     console.print(f"{result.frames_per_s:,.0f} frames/s, {result.seconds:.2f} s")
+    seen = result.mosaic.count > 0
+    if not seen.all():
+        console.print(f"{seen.sum():,} of {seen.size:,} squares were seen; scores are of those")
     if result.frame is None or result.stitched is None:
         return
     table = Table("", "accuracy", "balanced", "F1", "Jaccard", "constant prediction")
