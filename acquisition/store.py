@@ -83,17 +83,17 @@ class Run:
                 raise RunStoreError(f"no run at {path}; check the path")
             self._group = zarr.open_group(path, mode="r")
             self.info = RunInfo.model_validate_json(json.dumps(self._group.attrs["opticalnet"]))
-        except (OSError, KeyError, zarr.errors.BaseZarrError, json.JSONDecodeError) as error:
-            raise RunStoreError(
-                f"{path} is no run: expected a Zarr group that opticalnet acquire wrote,"
-                f" got: {error}"
-            ) from error
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             raise RunStoreError(
                 f"{path}: expected format {FORMAT}, got {key}: {first['msg']};"
                 " read it with the version that wrote it"
+            ) from error
+        except (OSError, KeyError, ValueError, TypeError, zarr.errors.BaseZarrError) as error:
+            raise RunStoreError(
+                f"{path} is no run: expected a Zarr group that opticalnet acquire wrote,"
+                f" got: {error}"
             ) from error
         if self.info.format != FORMAT:
             raise RunStoreError(f"{path}: expected format {FORMAT}, got {self.info.format}")

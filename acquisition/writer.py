@@ -95,7 +95,7 @@ class RunWriter:
             array = group.create_array("truth", shape=truth.shape, dtype="float32")
             array[:] = truth
         group.attrs["opticalnet"] = self.info.model_dump(mode="json")
-        self._journal = (self.path / "journal.jsonl").open("xb")
+        self._journal = (self.path / "journal.jsonl").open("xb", buffering=0)
         _sync(self.path / "zarr.json", self.path, self.path.parent)
 
     def _create_landmark(self, group: zarr.Group, visits: int, frames: int) -> None:
@@ -141,9 +141,7 @@ class RunWriter:
         line, self._line = self._line, []
         with self._disk_errors():
             self._write_points(line)
-            self._journal.write(b"".join(_journal_record(frame) for frame in line))
-            self._journal.flush()
-            os.fsync(self._journal.fileno())
+            self._append(b"".join(_journal_record(frame) for frame in line))
 
     def add_landmark(self, visit: LandmarkVisit) -> None:
         """Keep a visit to the landmark."""
@@ -154,6 +152,18 @@ class RunWriter:
                 array[visit.visit] = getattr(visit, name)
             chunks = self.path / "landmark" / "frames" / "c" / str(visit.visit)
             _sync(chunks / "0" / "0" / "0")
+
+    def _append(self, records: bytes) -> None:
+        """Write and sync journal records: all of them, or none."""
+        end = self._journal.tell()
+        try:
+            written = 0
+            while written < len(records):
+                written += self._journal.write(records[written:])
+            os.fsync(self._journal.fileno())
+        except OSError:
+            self._journal.truncate(end)
+            raise
 
     def _write_points(self, line: list[Frame]) -> None:
         """Write and sync the chunk of a line; points not reached stay as they were."""

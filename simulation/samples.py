@@ -151,6 +151,11 @@ def brush_glyph(*, squares: int = DEFAULT_SQUARES) -> Float64:
 def _read_mask(path: Path) -> Float64:
     from PIL import Image, UnidentifiedImageError
 
+    damaged = (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    )
     try:
         if path.suffix.lower() == ".png":
             with Image.open(path) as image:
@@ -161,7 +166,7 @@ def _read_mask(path: Path) -> Float64:
             mask = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise ConfigError(f"sample: no such file {path}; give the path of a mask") from None
-    except (OSError, ValueError, EOFError, UnidentifiedImageError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, *damaged) as error:
         raise ConfigError(
             f"sample: expected a readable PNG or NPY mask in {path}, got: {error}"
         ) from error

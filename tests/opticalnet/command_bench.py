@@ -120,7 +120,7 @@ Open = Callable[..., Terminal]
 def environment(**changes: str) -> dict[str, str]:
     """Variables for a process, without those that change what a terminal can do."""
     kept = {k: v for k, v in os.environ.items() if k not in TERMINAL_VARIABLES}
-    return kept | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"} | changes
+    return kept | {"PYTHONUTF8": "1"} | changes
 
 
 def save_mask(path: Path, *rows: str) -> Path:
