@@ -81,9 +81,8 @@ class DriftWatch:
         timeout_s = self._scanner.info.instrument.timing.frame_timeout_s
         camera.start_sequence(self._schedule.frames)
         try:
-            return np.stack(
-                [camera.read_frame(timeout_s) for _ in range(self._schedule.frames)]
-            )
+            frames = (camera.read_frame(timeout_s) for _ in range(self._schedule.frames))
+            return np.stack([self._scanner.checked(frame) for frame in frames])
         finally:
             camera.stop()
 

@@ -162,7 +162,8 @@ class RunWriter:
                 written += self._journal.write(records[written:])
             os.fsync(self._journal.fileno())
         except OSError:
-            self._journal.truncate(end)
+            self._journal.seek(end)
+            self._journal.truncate()
             raise
 
     def _write_points(self, line: list[Frame]) -> None:

@@ -309,6 +309,20 @@ class TestDrift:
         _, run = run_scan(make_info(plan), bench, tmp_path)
         assert run.landmark_residuals() == pytest.approx([0, 0, 0, 0], abs=0.01)
 
+    def test_a_landmark_image_of_another_kind_is_tried_again(
+        self, plan, make_info, instant, tmp_path
+    ):
+        bench = self.bench(instant)
+        read, taken = bench.camera.read_frame, iter(range(10**6))
+
+        def torn_once(timeout_s):
+            image = read(timeout_s)
+            return image[:5] if next(taken) == 27 * 4 + 5 else image
+
+        bench.camera.read_frame = torn_once
+        _, run = run_scan(make_info(plan), bench, tmp_path)
+        assert run.landmark_residuals() == pytest.approx([0, 0, 0, 0], abs=0.01)
+
     def test_a_visit_that_keeps_failing_is_told_and_left_out(
         self, plan, make_info, instant, tmp_path
     ):
