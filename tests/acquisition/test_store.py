@@ -200,3 +200,23 @@ def test_records_of_another_kind_are_named(tmp_path, info, record):
     (tmp_path / "run.zarr" / "journal.jsonl").write_text(record + "\n")
     with pytest.raises(RunStoreError, match="journal line 1 is damaged"):
         Run(tmp_path / "run.zarr").points()
+
+
+def test_a_record_that_the_disk_refused_leaves_no_trace(tmp_path, info):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    points = list(info.plan.points())
+    with RunWriter(tmp_path / "run.zarr", info) as writer:
+        for point in points[:17]:
+            writer.add(frame_of(point))
+        size = (tmp_path / "run.zarr" / "journal.jsonl").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
+        try:
+            with pytest.raises(RunStoreError, match="every line before this one is safe"):
+                writer.add(frame_of(points[17]))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        for point in points[18:27]:
+            writer.add(frame_of(point))
+    valid = Run(tmp_path / "run.zarr").points().valid
+    assert np.flatnonzero(valid).tolist() == [*range(9), *range(18, 27)]
