@@ -1,15 +1,17 @@
-"""The pictures of README.md, from one real run of the simulated instrument.
+"""All pictures of the documents.
 
     python benchmarks/pictures.py
 
-Writes docs/pictures/preview.png, what a terminal of 112 x 37 characters shows in mid-scan,
-and docs/pictures/star.png, what `opticalnet reconstruct` draws of the finished run.
+Writes into docs/pictures/, from one real run of the simulated instrument: preview.png, what
+a terminal of 112 x 37 characters shows in mid-scan, and star.png, what `opticalnet
+reconstruct` draws of the finished run. And the pictures of the light: light_pictures.py.
 """
 
 import io
 import tempfile
 from pathlib import Path
 
+import light_pictures
 import matplotlib
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -66,6 +68,7 @@ def draw(lines: list[list[Segment]], path: Path) -> None:
 
 def main() -> None:
     """Scan, reconstruct, draw."""
+    light_pictures.main()
     PICTURES.mkdir(parents=True, exist_ok=True)
     console = Console(
         file=io.StringIO(),

@@ -34,7 +34,7 @@ class AcquisitionError(OpticalNetError):
 
 
 class RunStoreError(OpticalNetError):
-    """A run cannot be created, written or read."""
+    """A run or data set cannot be created, written or read."""
 
 
 class ReconstructionError(OpticalNetError):

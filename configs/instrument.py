@@ -155,12 +155,25 @@ class Environment(Value):
     drift_nm_per_min: Pair = (3.0, -2.0)
     """Linear drift of the sample under the stage, (x, y)."""
     random_walk_nm_per_sqrt_min: NonNegative = 1.0
+    """Root mean square per axis, after a minute."""
+    focus_drift_nm_per_min: float = 2.0
+    """Linear drift of the sample along the axis, away from the nominal defocus."""
+    focus_walk_nm_per_sqrt_min: NonNegative = 0.5
     vibration_nm: NonNegative = 0.5
     """Root mean square per axis, averaged over an exposure."""
     laser_noise: Fraction = 0.005
     """Relative standard deviation of the power from frame to frame."""
     background_e_per_ms: NonNegative = 0.05
     """Stray light, photo-electrons per pixel."""
+    dust_specks: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Specks of dust on the camera's cover glass. None by default: a clean instrument is
+    the rule, and a shadow that hangs on one camera would be learnt as if it hung on all."""
+    dust_radius_px: Positive = 2.0
+    """Where a shadow has half its depth; some are smaller and some larger. In delivered
+    pixels, as dust belongs to the camera, whatever the magnification: 2 are 52 um on the
+    sensor where 4 x 4 pixels of 6.5 um are binned."""
+    dust_depth: Fraction = 0.2
+    """Fraction of the light that is missing in the middle of a shadow."""
 
 
 class InstrumentConfig(Value):
@@ -181,6 +194,9 @@ class InstrumentConfig(Value):
     def _environment_is_simulated(self) -> Self:
         if self.environment is not None and self.camera.kind != "simulated":
             raise ValueError("environment goes with a simulated camera only; remove it")
+        if self.environment is None and self.camera.kind == "simulated":
+            # So that what disturbs it stands in every run.
+            object.__setattr__(self, "environment", Environment())
         return self
 
     @model_validator(mode="after")

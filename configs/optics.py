@@ -1,10 +1,49 @@
-"""The light: source, sample film, collecting pupil and camera window."""
+"""The light: beam, sample film, collecting pupil and camera window."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from configs.value import Fraction, NonNegative, Positive, PositiveInt, Value
+
+Zernikes = Annotated[tuple[float, ...], Field(strict=False, max_length=36)]
+"""Zernike coefficients of Noll index 1, 2, 3, ... over a pupil, waves rms."""
+
+
+class GaussianBeam(Value):
+    """The waist of a scalar Gaussian beam."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    fwhm_nm: Positive = 540.0
+    """Full width at half maximum of the intensity on the sample."""
+
+
+class FocusedBeam(Value):
+    """A Gaussian beam that fills the pupil of an objective, in its focus.
+
+    Defaults: the width of ``GaussianBeam``, with the physics of a lens.
+    """
+
+    kind: Literal["focused"]
+    na: Positive = 0.9
+    """Numerical aperture of the objective that focuses."""
+    filling: Positive = 0.488
+    """Radius of the beam in the pupil, where its amplitude is 1/e, over the pupil's."""
+    vectorial: bool = True
+    """Richards and Wolf's vectorial focus; false: its scalar counterpart."""
+    polarisation_deg: float = 0.0
+    """Direction of the linear polarisation, from +x (right) towards +y (down)."""
+    zernike_waves: Zernikes = ()
+    """Aberrations of the objective that focuses."""
+
+    @model_validator(mode="after")
+    def _polarisation_is_seen(self) -> Self:
+        if not self.vectorial and self.polarisation_deg:
+            raise ValueError("polarisation_deg goes with vectorial = true only; remove it")
+        return self
+
+
+Beam = Annotated[GaussianBeam | FocusedBeam, Field(discriminator="kind")]
 
 
 class Optics(Value):
@@ -15,13 +54,16 @@ class Optics(Value):
     """
 
     wavelength_nm: Positive = 633.0
-    """Vacuum wavelength; the medium is air."""
-    beam_fwhm_nm: Positive = 540.0
-    """Full width at half maximum of the intensity on the sample."""
-    collection_na: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Numerical aperture of the collecting objective, in air."""
+    """In vacuum."""
+    medium_index: Annotated[float, Field(ge=1)] = 1.0
+    """Refractive index around the sample: 1 is air."""
+    beam: Beam = GaussianBeam()
+    collection_na: Positive = 0.9
+    """Numerical aperture of the collecting objective."""
+    collection_zernike_waves: Zernikes = ()
+    """Aberrations of the collecting objective."""
     defocus_wavelengths: NonNegative = 10.0
-    """Distance from the sample to the plane that the camera sees."""
+    """Distance from the sample to the plane that the camera sees, in vacuum wavelengths."""
     pixel_nm: Positive = 41.7
     """Camera pixel before binning, referred to the sample."""
     roi_px: PositiveInt = 256
@@ -30,6 +72,8 @@ class Optics(Value):
     """Pixels summed along each axis into one."""
     film_amplitude: Fraction = 0.004
     """Amplitude transmittance of the closed film."""
+    film_phase_rad: float = 0.0
+    """Phase of the light through the closed film against that through an opening."""
 
     @model_validator(mode="after")
     def _roi_divides(self) -> Self:
@@ -37,6 +81,18 @@ class Optics(Value):
             raise ValueError(
                 f"roi_px must be a multiple of binning, got {self.roi_px} and {self.binning}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _apertures_fit_the_medium(self) -> Self:
+        apertures = {"collection_na": self.collection_na}
+        if isinstance(self.beam, FocusedBeam):
+            apertures["beam.na"] = self.beam.na
+        for name, na in apertures.items():
+            if na > self.medium_index:
+                raise ValueError(
+                    f"{name} must be at most medium_index, {self.medium_index:g}, got {na:g}"
+                )
         return self
 
     @property
@@ -48,3 +104,17 @@ class Optics(Value):
     def binned_pixel_nm(self) -> float:
         """Side of a binned pixel, referred to the sample."""
         return self.pixel_nm * self.binning
+
+    def at_wavelength(self, wavelength_nm: float) -> "Optics":
+        """Return the same instrument with another laser: planes and pupils stay."""
+        values = self.model_dump()
+        scale = wavelength_nm / self.wavelength_nm
+        values["wavelength_nm"] = wavelength_nm
+        values["defocus_wavelengths"] = self.defocus_wavelengths / scale
+        if isinstance(self.beam, GaussianBeam):
+            values["beam"]["fwhm_nm"] = self.beam.fwhm_nm * scale
+        for zernikes in (values, values["beam"]):
+            for name in ("zernike_waves", "collection_zernike_waves"):
+                if name in zernikes:
+                    zernikes[name] = tuple(waves / scale for waves in zernikes[name])
+        return Optics.checked(f"optics at {wavelength_nm} nm", values)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from acquisition.frame import Frame, LandmarkVisit
     from acquisition.observer import Observer
     from acquisition.store import Run, RunInfo
+    from configs.dataset import DatasetPlan, load_dataset_plan
     from configs.errors import (
         AcquisitionError,
         ConfigError,
@@ -26,18 +27,27 @@ if TYPE_CHECKING:
         RunStoreError,
     )
     from opticalnet.api import Acquisition, Reconstruction, acquire, reconstruct
+    from opticalnet.data_sets import Simulation, simulate
+    from opticalnet.light_view import LightView, view_light
     from reconstruction.metrics import Scores
     from reconstruction.mosaic import Mosaic
+    from simulation.dataset import Dataset, DatasetPart
+    from simulation.fresh import FreshFrames
 
 # Imported on first use: torch and zarr take seconds, `opticalnet --help` must not.
 _HOME = {
     "Acquisition": "opticalnet.api",
     "AcquisitionError": "configs.errors",
     "ConfigError": "configs.errors",
+    "Dataset": "simulation.dataset",
+    "DatasetPart": "simulation.dataset",
+    "DatasetPlan": "configs.dataset",
     "DeviceError": "configs.errors",
     "DeviceTimeout": "configs.errors",
     "Frame": "acquisition.frame",
+    "FreshFrames": "simulation.fresh",
     "LandmarkVisit": "acquisition.frame",
+    "LightView": "opticalnet.light_view",
     "LimitError": "configs.errors",
     "Mosaic": "reconstruction.mosaic",
     "Observer": "acquisition.observer",
@@ -49,18 +59,27 @@ _HOME = {
     "RunInfo": "acquisition.store",
     "RunStoreError": "configs.errors",
     "Scores": "reconstruction.metrics",
+    "Simulation": "opticalnet.data_sets",
     "acquire": "opticalnet.api",
+    "load_dataset_plan": "configs.dataset",
     "reconstruct": "opticalnet.api",
+    "simulate": "opticalnet.data_sets",
+    "view_light": "opticalnet.light_view",
 }
 
 __all__ = [
     "Acquisition",
     "AcquisitionError",
     "ConfigError",
+    "Dataset",
+    "DatasetPart",
+    "DatasetPlan",
     "DeviceError",
     "DeviceTimeout",
     "Frame",
+    "FreshFrames",
     "LandmarkVisit",
+    "LightView",
     "LimitError",
     "Mosaic",
     "Observer",
@@ -72,8 +91,12 @@ __all__ = [
     "RunInfo",
     "RunStoreError",
     "Scores",
+    "Simulation",
     "acquire",
+    "load_dataset_plan",
     "reconstruct",
+    "simulate",
+    "view_light",
 ]
 
 

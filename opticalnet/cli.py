@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from opticalnet.api import Acquisition, Reconstruction
+    from opticalnet.data_sets import Simulation
+    from opticalnet.light_view import LightView
 
 app = typer.Typer(
     help="A scanning microscope that sees 180 nm squares with 633 nm light.",
@@ -122,6 +124,71 @@ def reconstruct(
         console.print(f"picture: {picture}", markup=False, soft_wrap=True)
 
 
+@app.command()
+def simulate(
+    context: typer.Context,
+    preset: Annotated[
+        str, typer.Option(help="Name of a data set, or path of a TOML file.")
+    ] = "paper",
+    out: Annotated[
+        str | None,
+        typer.Option(help="Where it goes: set.zarr, or with --show light.png, if not given."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads on this machine; one a core if not given.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler whose workers do it, tcp://HOST:PORT.")
+    ] = None,
+    tiff: Annotated[
+        str | None, typer.Option(help="Folder for the same as TIFF files, as in the paper.")
+    ] = None,
+    grid: Annotated[
+        int | None, typer.Option(help="Squares in TIFF targets: 3, 5 or 7; 3 if not given.")
+    ] = None,
+    show: Annotated[
+        bool,
+        typer.Option("--show", help="Draw the light of an instrument; simulate no data set."),
+    ] = False,
+    instrument: Annotated[
+        str, typer.Option(help="With --show: name of a preset, or path of a TOML file.")
+    ] = "simulated",
+    sample: Annotated[
+        str, typer.Option(help="With --show: ss, light, block, or the path of a mask.")
+    ] = "ss",
+    json: Json = False,
+) -> None:
+    """Simulate a data set, with a datasheet beside it; or show the light it is made of."""
+    _check_mode(context, show)
+    if show:
+        return _show_light(instrument, sample, out or "light.png", json)
+    from opticalnet.data_sets import simulate as call
+    from opticalnet.progress import FrameProgress
+
+    out = out or "set.zarr"
+    console = _console(json)
+    try:
+        with FrameProgress(console) as progress:
+            result = call(
+                preset,
+                out=out,
+                seed=seed,
+                workers=workers,
+                scheduler=scheduler,
+                tiff=tiff,
+                grid=grid,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        kept = f"{out} is there" if Path(out).exists() else "nothing was kept"
+        _fail(f"stopped; {kept}", 130)
+    if json:
+        _print_json(**_simulation_facts(result), tiff=tiff)
+    else:
+        _print_simulation(console, result)
+
+
 def main() -> None:
     """Run the command line; every known failure is one red line and exit code 1."""
     from configs.errors import OpticalNetError
@@ -180,6 +247,68 @@ def _print_acquisition(console: "Console", result: "Acquisition") -> None:
         console.print("dry run: nothing was recorded")
     else:
         console.print(f"run: {result.path}", markup=False, soft_wrap=True)
+
+
+def _check_mode(context: typer.Context, show: bool) -> None:
+    """Refuse options that go with a data set only, or with a picture of the light only."""
+    from configs.errors import ConfigError
+
+    for_light = {"instrument", "sample"}
+    for name in sorted(context.params.keys() - {"out", "json", "show"}):
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and (name in for_light) != show:
+            other = "no --show beside it" if show else "--show beside it"
+            raise ConfigError(f"--{name}: expected {other}; give one and leave out the other")
+
+
+def _show_light(instrument: str, sample: str, out: str, json: bool) -> None:
+    from opticalnet.light_view import view_light
+
+    console = _console(json)
+    try:
+        with console.status("light on its way"):
+            view = view_light(instrument, sample)
+            view.save_figure(out)
+    except KeyboardInterrupt:
+        _fail("stopped; no picture was kept", 130)
+    if json:
+        _print_json(picture=out, simulated=True, **view.as_dict())
+    else:
+        _print_light(console, view)
+        console.print(f"picture: {out}", markup=False, soft_wrap=True)
+
+
+def _print_light(console: "Console", view: "LightView") -> None:
+    from opticalnet.light_preview import light_preview, light_summary
+
+    summary = light_summary(view)
+    if console.is_terminal and console.color_system is not None:
+        console.print(light_preview(view, console.width, console.height - len(summary) - 4))
+    for line in summary:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _simulation_facts(result: "Simulation") -> dict[str, Any]:
+    return {
+        "set": str(result.path),
+        "datasheet": str(result.datasheet),
+        "frames": result.frames,
+        "parts": {part.path: part.frames for part in result.info.parts},
+        "seed": result.info.plan.seed,
+        "seconds": result.seconds,
+        "frames_per_s": result.frames / result.seconds,
+        "simulated": True,
+    }
+
+
+def _print_simulation(console: "Console", result: "Simulation") -> None:
+    for part in result.info.parts:
+        console.print(f"{part.path}: {part.frames:,} frames, samples: {part.scans}")
+    rate = result.frames / result.seconds
+    console.print(f"{rate:,.0f} frames/s, {result.seconds:.1f} s, SIMULATED")
+    for name, path in (("set", result.path), ("datasheet", result.datasheet)):
+        console.print(f"{name}: {path}", markup=False, soft_wrap=True)
 
 
 def _print_reconstruction(console: "Console", result: "Reconstruction") -> None:

@@ -17,6 +17,7 @@ from configs.instrument import (
     SimulatedCameraConfig,
     SimulatedStageConfig,
 )
+from configs.sample import PITCH_NM
 from drivers.clock import WallClock
 from drivers.gcs import GcsStage
 from drivers.micromanager import MicroManagerCamera, MicroManagerStage
@@ -24,7 +25,7 @@ from drivers.protocols import Camera, Clock, XYStage
 from simulation.camera import SimulatedCamera
 from simulation.clock import VirtualClock
 from simulation.gcs_controller import GcsController
-from simulation.samples import PITCH_NM, Sample
+from simulation.samples import Sample
 from simulation.serial_line import SerialLine
 from simulation.stage import SimulatedStage
 from simulation.world import World
@@ -43,7 +44,10 @@ def rehearsal(config: InstrumentConfig) -> InstrumentConfig:
         stage = SimulatedStageConfig(
             x_direction=stage.x_direction, y_direction=stage.y_direction
         )
-    return config.model_copy(update={"camera": camera, "stage": stage})
+    environment = config.environment or Environment()
+    return config.model_copy(
+        update={"camera": camera, "stage": stage, "environment": environment}
+    )
 
 
 @contextmanager
@@ -121,6 +125,7 @@ def _open_camera(
     if not isinstance(config.camera, SimulatedCameraConfig):
         return MicroManagerCamera(config.camera, clock)
     assert stage_um is not None, "InstrumentConfig gives simulated cameras simulated stages"
+    assert config.environment is not None, "and an environment"
     rows, columns = sample.coverage.shape
     directions = config.stage.x_direction, config.stage.y_direction
     geometry = SampleGeometry(rows, columns, PITCH_NM, config.travel.centre_um, directions)
@@ -129,7 +134,7 @@ def _open_camera(
         geometry=geometry,
         optics=config.optics,
         camera=config.camera,
-        environment=config.environment or Environment(),
+        environment=config.environment,
         stage_um=stage_um,
         clock=clock,
         seed=seed,

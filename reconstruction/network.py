@@ -147,7 +147,7 @@ def load_network(
     _check_fit(path, "grid", architecture.grid, grid)
     _check_fit(path, "pitch_nm", json.loads(metadata["pitch_nm"]), pitch_nm)
     trained = json.loads(metadata["optics"])
-    for key, value in optics.model_dump().items():
+    for key, value in optics.model_dump(mode="json").items():
         _check_fit(path, f"optics.{key}", trained.get(key), value)
     network = FrameNetwork(architecture)
     try:

@@ -71,7 +71,7 @@ class FreshFrames:
         offset_um = (2 * torch.rand(batch, 2, generator=self.generator) - 1) * _OFFSET_UM
         power = 1 + _POWER_NOISE * torch.randn(batch, 1, 1, generator=self.generator)
         electrons = self._model.frames(coverage, offset_um) * (self._electrons * power)
-        adu = self._sensor.expose(electrons.clamp(min=0), _EXPOSURE_MS)
+        adu = self._sensor.expose(electrons.clamp(min=0), _EXPOSURE_MS, self.generator)
         amplitude = relative_amplitude(adu, self.camera.sensor, self._open_peak_e)
         edge = (self._model.squares - grid) // 2
         centre = slice(edge, edge + grid)

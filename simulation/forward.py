@@ -1,15 +1,20 @@
-"""From squares to light on the camera: the scalar forward model.
+"""From squares to light on the camera: the fast route.
 
-The beam is fixed and the sample moves. With the modes of ``simulation.modes``
-propagated once, a frame is one matrix product, for any mask and any offset from the
-grid. Lengths are micrometres; arrays have row (+y) before column (+x).
+The beam is fixed and the sample moves. The camera field of every mode of
+``simulation.modes`` is computed once; then a frame is one matrix product, for any mask
+and any offset from the grid. Lengths are micrometres; arrays have row (+y) before
+column (+x).
 """
 
-import numpy as np
+import copy
+from typing import Self
+
 import torch
 
 from configs.optics import Optics
-from simulation.modes import PIXEL_NODES, Complex128, camera_modes
+from simulation.light import Light
+from simulation.modes import camera_fields, modes_of, nominal_fields
+from simulation.window import beam_window, check_window
 
 
 class ForwardModel:
@@ -18,22 +23,35 @@ class ForwardModel:
     Parameters
     ----------
     optics
-        The light.
+        The light, as numbers.
     pitch_nm
-        Side of a square.
-    period_um
-        ``None`` integrates over the pupil. A number sums over the lattice of frequencies
-        that an FFT padded to that period has: slower and less exact, for comparison
-        with calculations on a grid.
+        Side of a square, or of a smaller cell.
+    squares
+        Side of the window of squares on the sample, film around it; ``None``: as many as hold
+        the beam.
+    light
+        Parameters in place of the numbers in ``optics``, which still choose the modes:
+        tensors that may require gradients, near those numbers.
     dtype
         ``torch.float32``, or ``torch.float64`` for reference.
     device
-        Where the modes live and frames are computed.
+        Where frames are computed.
+
+    Attributes
+    ----------
+    film, field
+        (values,) and (modes, values): what the camera's points see of the closed film, and
+        of each mode.
+
+    Raises
+    ------
+    ConfigError
+        If more than 1 % of the beam's light falls outside the window.
 
     Notes
     -----
-    ``frames`` is differentiable with respect to coverage and offset. Convergence and
-    agreement with independent frames: docs/physics.md.
+    ``frames`` is differentiable with respect to coverage, offset and light. Convergence
+    and agreement with other routes: docs/simulation.md.
     """
 
     def __init__(
@@ -41,20 +59,28 @@ class ForwardModel:
         optics: Optics,
         pitch_nm: float = 180.0,
         *,
-        period_um: float | None = None,
+        squares: int | None = None,
+        light: Light | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         self.optics = optics
         self.pitch_um = pitch_nm / 1000
-        modes = camera_modes(optics, self.pitch_um, period_um)
-        self.squares = modes.squares
-        self._reach_um = modes.reach_um
-        self._integral = torch.from_numpy(modes.integral).to(device)
-        self._mode_y = torch.from_numpy(modes.mode_y).to(device)
-        self._mode_x = torch.from_numpy(modes.mode_x).to(device)
-        self._film = _as_real(modes.film[None], dtype).to(device)[0]
-        self._field = _as_real(modes.field, dtype).to(device)
+        self.squares = squares or beam_window(optics, pitch_nm)
+        check_window(optics, self.squares, pitch_nm)
+        self.modes = modes_of(optics, self.pitch_um, self.squares)
+        if light is None:
+            film, field, taps = nominal_fields(optics, self.pitch_um, self.squares)
+        else:
+            film, field, taps = camera_fields(self.modes, light)
+
+        def here(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(device=device, dtype=dtype)
+
+        self.film, self.field, self._taps = here(film), here(field), here(taps)
+        self._mixing, self._overlap = here(self.modes.mixing), here(self.modes.overlap)
+        self._kept = self.modes.kept.to(device)
+        self._centred = self._displaced(torch.zeros(1, device=device))
 
     def frames(
         self, coverage: torch.Tensor, offset_um: torch.Tensor | None = None
@@ -76,38 +102,37 @@ class ForwardModel:
             (batch, image_px, image_px), fraction of the incident power per
             binned pixel.
         """
-        amplitude = self.amplitudes(coverage, offset_um)
-        field = torch.addmm(self._film, amplitude, self._field)
-        side, nodes = self.optics.image_px, PIXEL_NODES
-        # (batch, re | im, row, node, column, node) -> (batch, row, column)
-        power = field.square_().view(-1, 2, side, nodes, side, nodes)
-        return power.sum(dim=(1, 3, 5))
-
-    def open_peak(self) -> float:
-        """Brightest pixel of an all-open sample, fraction of the incident power."""
-        everything = torch.ones(1, self.squares, self.squares, device=self._field.device)
-        return float(self.frames(everything.to(self._field.dtype)).max())
+        field = torch.addmm(self.film, self.amplitudes(coverage, offset_um), self.field)
+        points = self._taps.shape[1]
+        intensity = field.square().view(len(field), -1, points, points).sum(dim=1)
+        return self._taps @ intensity @ self._taps.T
 
     def amplitudes(
         self, coverage: torch.Tensor, offset_um: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Amplitude of each mode, (batch, modes), in what the sample transmits."""
-        if offset_um is None:
-            offset_um = coverage.new_zeros(1, 2)
-        x, y = (self._square_integrals(offset_um[:, i]).to(coverage.dtype) for i in (0, 1))
-        product = y.transpose(1, 2) @ coverage @ x  # (batch, modes_y, modes_x)
-        return product[:, self._mode_y, self._mode_x].to(self._field.dtype)
+        x = y = self._centred
+        if offset_um is not None:
+            x, y = (self._displaced(offset_um[:, axis]) for axis in (0, 1))
+        products = y.mT @ coverage.to(y) @ x  # (batch, axis modes, axis modes)
+        return products.flatten(1)[:, self._kept] @ self._mixing
 
-    def _square_integrals(self, offset_um: torch.Tensor) -> torch.Tensor:
-        """Overlap of every square with every singular function, (batch, squares, modes)."""
-        edges = torch.arange(self.squares + 1, device=offset_um.device, dtype=torch.float64)
-        edges = (edges - self.squares / 2) * self.pitch_um + offset_um.double()[:, None]
-        degrees = torch.arange(len(self._integral), device=edges.device)
-        chebyshev = torch.cos(torch.acos(edges / self._reach_um)[..., None] * degrees)
-        return (chebyshev @ self._integral).diff(dim=1)
+    def open_peak(self) -> float:
+        """Brightest pixel of an all-open sample, fraction of the incident power."""
+        everything = torch.ones(1, self.squares, self.squares, device=self.field.device)
+        return float(self.frames(everything).max())
 
+    def blended(self, other: Self, share: float) -> Self:
+        """Return the model between this and another of the same modes."""
+        model = copy.copy(self)
+        model.film = torch.lerp(self.film, other.film, share)
+        model.field = torch.lerp(self.field, other.field, share)
+        return model
 
-def _as_real(field: Complex128, dtype: torch.dtype) -> torch.Tensor:
-    """(n, y, x) complex to (n, 2 * y * x) real, real parts first."""
-    flat = field.reshape(len(field), -1)
-    return torch.from_numpy(np.concatenate([flat.real, flat.imag], axis=1)).to(dtype)
+    def _displaced(self, offset_um: torch.Tensor) -> torch.Tensor:
+        """Overlap of displaced cells with axis functions, (batch, cells, functions)."""
+        at = offset_um.to(self._overlap) / self.modes.farthest_um
+        terms = [torch.ones_like(at), at]  # Chebyshev polynomials, by their recurrence
+        for _ in range(len(self._overlap) - 2):
+            terms.append(2 * at * terms[-1] - terms[-2])
+        return torch.einsum("tb,tkf->bkf", torch.stack(terms), self._overlap)

@@ -1,11 +1,10 @@
-"""How light gets from the sample to the camera: modes, pupil, pixels.
+"""Few numbers that say all the camera can know of a mask: the modes.
 
-The angular spectrum of what the sample transmits is carried over the defocus
-distance, through a hard pupil, to pixels that integrate intensity. Nothing is
-sampled on a periodic grid: along one axis, the way from the sample to the pupil is a
-compact operator, because a field confined to the beam has a smooth spectrum. Some
-fifteen singular functions per axis hold all of it. Products of two of them are the
-*modes*; each is propagated once, by quadrature over the pupil disc.
+Along one axis, the way from the sample to the pupil is a compact operator, because a
+field confined to the beam has a smooth spectrum. Some fifteen of its singular
+functions hold all of it; products of two of them, mixed so that their camera fields
+are orthogonal, are the *modes*. What a mask looks like is the sum of their fields, each
+times the overlap of mode and mask.
 
 Lengths are micrometres, frequencies cycles per micrometre. Arrays have row (+y)
 before column (+x).
@@ -17,233 +16,200 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.polynomial import chebyshev, legendre
 from numpy.typing import NDArray
 
-from configs.optics import Optics
+from configs.optics import FocusedBeam, GaussianBeam, Optics
+from simulation.beam import beam_field, focus_profile
+from simulation.camera_plane import CameraPlane
+from simulation.light import Light, gaussian_radius_um
+from simulation.threads import one_thread
 
 Float64 = NDArray[np.float64]
-Complex128 = NDArray[np.complex128]
 
 # The convergence of each of these is measured by benchmarks/forward_model.py.
-PIXEL_NODES: Final = 2
-_SMALLEST_MODE: Final = 3e-6
-_BEAM_RADII: Final = 2.9
+SMALLEST_MODE: Final = 3e-6
+_FARTHEST_OFFSET: Final = 0.55  # of a cell
 
 
 @dataclass(frozen=True, slots=True)
-class CameraModes:
-    """What the camera would see of each mode.
+class Modes:
+    """The basis in which masks are seen.
 
     Attributes
     ----------
-    squares
-        Side of the window of squares that holds the beam.
+    cells
+        Side of the window of cells that holds the beam.
     reach_um
         The modes live in [-reach, reach] on the sample, along both axes.
-    integral
-        (terms, axis modes), Chebyshev series over that range of the antiderivatives
-        of the axis modes.
-    mode_y, mode_x
-        (modes,), which axis modes each mode is the product of.
-    field
-        (modes, y, x), complex field at the Gauss nodes of the binned pixels, times the
-        root of their weight: its square sums to the fraction of the incident power.
-    film
-        (y, x), the same for the beam through the closed film.
+    x_um, functions
+        (n,) nodes along an axis, and (n, axis modes) singular function times
+        quadrature weight there.
+    overlap
+        (terms, cells, axis modes), overlap of a displaced cell with each singular function: a
+        Chebyshev series in the displacement over ``farthest_um``.
+    kept
+        (products,), which products of two axis functions, y before x, carry light.
+    mixing
+        (products, modes), how much of each of them is in each mode.
     """
 
-    squares: int
+    cells: int
     reach_um: float
-    integral: Float64
-    mode_y: NDArray[np.intp]
-    mode_x: NDArray[np.intp]
-    field: Complex128
-    film: Complex128
+    x_um: torch.Tensor
+    functions: torch.Tensor
+    overlap: torch.Tensor
+    farthest_um: float
+    kept: torch.Tensor
+    mixing: torch.Tensor
 
 
-@lru_cache(maxsize=2)
-def camera_modes(optics: Optics, pitch_um: float, period_um: float | None) -> CameraModes:
-    """Propagate the modes of some optics; see ``ForwardModel`` for the parameters."""
-    squares = squares_under_beam(optics, pitch_um)
-    beam_um = beam_radius_um(optics)
-    axis = _axis_modes(beam_um, _cutoff(optics), (squares + 1.1) / 2 * pitch_um)
-    relative = axis.strength / axis.strength[0]
-    pairs = relative[:, None] * relative > _SMALLEST_MODE
-    mode_y, mode_x = np.nonzero(pairs)
-    if period_um is None:
-        pupil = _pupil(optics, axis.reach_um)
-    else:
-        pupil = _lattice_pupil(optics, period_um)
-    position, weight = _camera_nodes(optics)
-    incident_power = np.pi * beam_um**2 / 2
-    root = np.sqrt(weight[:, None] * weight / incident_power)
-    film = optics.film_amplitude * root * _camera_film(beam_um, pupil, position)
-    field = (1 - optics.film_amplitude) * root * _camera_field(axis, pupil, position)[pairs]
-    return CameraModes(squares, axis.reach_um, axis.integral, mode_y, mode_x, field, film)
+def camera_fields(
+    modes: Modes, light: Light
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Propagate the film's light and every mode to the camera.
 
-
-def beam_radius_um(optics: Optics) -> float:
-    """Radius at which the amplitude of the beam falls to 1/e."""
-    return optics.beam_fwhm_nm / 1000 / math.sqrt(2 * math.log(2))
-
-
-def squares_under_beam(optics: Optics, pitch_um: float) -> int:
-    """Side of the smallest odd window of squares that holds the beam.
-
-    The amplitude at its edge is 2e-4 of that at the centre.
+    Returns
+    -------
+    film, fields, taps
+        (2 * components * points,) and (modes, 2 * components * points), real before
+        imaginary parts; and ``CameraPlane.taps``. Gradients flow from all parameters of
+        the light.
     """
-    side = int(np.ceil(2 * _BEAM_RADII * beam_radius_um(optics) / pitch_um))
-    return side + 1 - side % 2
+    plane = CameraPlane(light, modes.reach_um, None, torch.complex128)
+    products = _product_fields(modes.x_um, modes.functions, modes.kept, light, plane)
+    film = _as_real((light.film * plane.whole_beam())[None])[0]
+    return film, modes.mixing.T.to(products) @ products, plane.taps
+
+
+@lru_cache(maxsize=4)
+@one_thread()
+def nominal_fields(
+    optics: Optics, cell_um: float, cells: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return ``camera_fields`` of some optics as they are."""
+    return camera_fields(modes_of(optics, cell_um, cells), Light.of(optics))
+
+
+@lru_cache(maxsize=4)
+@one_thread()
+def modes_of(optics: Optics, cell_um: float, cells: int) -> Modes:
+    """Find the modes of some optics for a window of cells."""
+    reach_um = (cells + 2 * _FARTHEST_OFFSET) / 2 * cell_um
+    light = Light.of(optics)
+    axis = _axis_functions(light, reach_um)
+    farthest_um = _FARTHEST_OFFSET * cell_um
+    overlap = _overlaps(axis, cells, cell_um, farthest_um)
+    x_um, functions = (torch.from_numpy(a) for a in (axis.x_um, axis.weighted))
+    plane = CameraPlane(light, reach_um, None, torch.complex128)
+    strength = np.multiply.outer(axis.strength, axis.strength).ravel()
+    kept = torch.from_numpy(np.flatnonzero(strength > SMALLEST_MODE * strength[0]))
+    products = _product_fields(x_um, functions, kept, light, plane)
+    values, vectors = torch.linalg.eigh(products @ products.T)
+    mixing = vectors[:, values > SMALLEST_MODE**2 * values[-1]].flip(1)
+    return Modes(
+        cells=cells,
+        reach_um=reach_um,
+        x_um=x_um,
+        functions=functions,
+        overlap=torch.from_numpy(overlap),
+        farthest_um=farthest_um,
+        kept=kept,
+        mixing=mixing,
+    )
+
+
+def _product_fields(
+    x_um: torch.Tensor,
+    functions: torch.Tensor,
+    kept: torch.Tensor,
+    light: Light,
+    plane: CameraPlane,
+) -> torch.Tensor:
+    """Camera fields of products of axis functions, (products, values), real."""
+    x_um, functions = (a.to(light.distance_um) for a in (x_um, functions))
+    y, x = (functions[:, a] for a in (kept // functions.shape[1], kept % functions.shape[1]))
+    beam = (1 - light.film) * beam_field(light, x_um, x_um)  # (components, y, x)
+    exits = y.T[:, None, :, None] * x.T[:, None, None, :] * beam
+    spectrum = plane.transform(x_um, x_um).to_pupil(exits.flatten(0, 1))
+    return _as_real(plane.field(spectrum.view(*spectrum.shape[:2], len(kept), len(beam))))
+
+
+def _as_real(field: torch.Tensor) -> torch.Tensor:
+    """(batch, components, y, x) complex to (batch, 2 * components * y * x) real."""
+    return torch.cat([field.real.flatten(1), field.imag.flatten(1)], dim=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _AxisModes:
+class _AxisFunctions:
     """Singular functions of the way from sample to pupil along one axis.
 
-    The operator is ``(A t)(f) = integral of exp(-x^2/w^2) t(x) exp(-2 pi i f x)``
-    from [-reach, reach] to the frequencies that pass the pupil.
+    Attributes
+    ----------
+    x_um, weighted
+        (n,) Gauss-Legendre nodes, and (n, functions) function times weight.
+    strength
+        (functions,), singular values, largest first.
+    integral
+        (degree + 1, functions), Legendre series over [-reach, reach] of antiderivatives.
     """
 
     reach_um: float
-    sample_um: Float64  # (n,) nodes of the quadrature on the sample
-    weighted: Float64  # (n, modes) singular function x beam x quadrature weight
-    integral: Float64  # (degree + 1, modes) Chebyshev series of the antiderivatives
-    strength: Float64  # (modes,) singular values, largest first
-
-    def spectrum(self, frequency: Float64) -> Complex128:
-        """Spectrum of each mode, (..., modes), at any frequency, (...)."""
-        phase = np.exp(-2j * np.pi * frequency[..., None] * self.sample_um)
-        spectrum: Complex128 = phase @ self.weighted
-        return spectrum
+    cutoff: float
+    x_um: Float64
+    weighted: Float64
+    strength: Float64
+    integral: Float64
 
 
-def _axis_modes(beam_um: float, cutoff: float, reach_um: float) -> _AxisModes:
+def _axis_functions(light: Light, reach_um: float) -> _AxisFunctions:
+    """Diagonalise A*A of ``(A t)(f) = integral of profile(x) t(x) exp(-2 pi i f x)``.
+
+    It is real and symmetric: band limitation between two profiles of the beam.
+    """
+    cutoff = _bandwidth(light.optics)
     count = int(2 * np.pi * cutoff * reach_um) + 50
     nodes, weights = legendre.leggauss(count)
     x, weights = reach_um * nodes, reach_um * weights
-    root = np.sqrt(weights)
-    beam = np.exp(-((x / beam_um) ** 2))
-    # A*A, real and symmetric: band limitation between two beam profiles.
+    root: Float64 = np.sqrt(weights)
+    profile = root * _profile(light, x)
     kernel = 2 * cutoff * np.sinc(2 * cutoff * (x[:, None] - x))
-    values, vectors = np.linalg.eigh((root * beam)[:, None] * kernel * (root * beam))
-    strength = np.sqrt(np.clip(values[::-1], 0, None))
-    kept = strength > _SMALLEST_MODE * strength[0]
+    values, vectors = np.linalg.eigh(profile[:, None] * kernel * profile)
+    strength: Float64 = np.sqrt(np.clip(values[::-1], 0, None))
+    kept = strength > SMALLEST_MODE * strength[0]
     functions = vectors[:, ::-1][:, kept] / root[:, None]
+    weighted = functions * weights[:, None]
     degrees = np.arange(count)
     basis = legendre.legvander(nodes, count - 1)
-    series = ((2 * degrees + 1) / 2 / reach_um)[:, None] * (
-        basis.T @ (weights[:, None] * functions)
-    )
-    antiderivative = legendre.legint(series, scl=reach_um, axis=0)
-    at = chebyshev.chebpts1(count + 1)
-    chebyshevs = chebyshev.chebvander(at, count)
-    integral = np.linalg.solve(chebyshevs, legendre.legval(at, antiderivative).T)
-    return _AxisModes(
-        reach_um,
-        x,
-        functions * (beam * weights)[:, None],
-        integral.astype(np.float64),
-        strength[kept],
-    )
+    series = ((2 * degrees + 1) / 2 / reach_um)[:, None] * (basis.T @ weighted)
+    integral = legendre.legint(series, scl=reach_um, axis=0).astype(np.float64)
+    return _AxisFunctions(reach_um, cutoff, x, weighted, strength[kept], integral)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pupil:
-    """Quadrature over the disc of frequencies that the objective collects.
-
-    ``fx = F sin(theta)`` and ``fy = F cos(theta) sin(phi)`` keep the integrand
-    smooth up to the rim, also where the rim is the evanescent limit (NA 1).
-    """
-
-    fx: Float64  # (i,)
-    fy: Float64  # (i, j), or (1, j) where it is the same for every fx
-    transfer: Complex128  # (i, j) quadrature weight x free-space transfer function
+def _bandwidth(optics: Optics) -> float:
+    """Highest frequency of what one axis of the sample contributes to the pupil."""
+    na = optics.collection_na
+    if isinstance(optics.beam, FocusedBeam):
+        na += optics.beam.na
+    return na / optics.wavelength_nm * 1000
 
 
-def _pupil(optics: Optics, reach_um: float) -> _Pupil:
-    cutoff = _cutoff(optics)
-    distance_um = optics.defocus_wavelengths * optics.wavelength_nm / 1000
-    half_window_um = optics.roi_px * optics.pixel_nm / 2000
-    # Half the number of radians that the integrand turns through, and a margin.
-    turn = 2 * np.pi * cutoff * (half_window_um + reach_um + distance_um / 2)
-    nodes, weights = legendre.leggauss(int(turn) + 40)
-    angle, weights = nodes * np.pi / 2, weights * np.pi / 2
-    fx = cutoff * np.sin(angle)
-    chord = cutoff * np.cos(angle)
-    fy = chord[:, None] * np.sin(angle)
-    area: Float64 = (chord * weights)[:, None] * chord[:, None] * (np.cos(angle) * weights)
-    return _Pupil(fx, fy, area * _transfer(optics, fx, fy))
+def _profile(light: Light, x_um: Float64) -> Float64:
+    """How strong the beam is along an axis, up to a factor."""
+    if isinstance(light.optics.beam, GaussianBeam):
+        profile: Float64 = np.exp(-((x_um / gaussian_radius_um(light.optics.beam)) ** 2))
+        return profile
+    return focus_profile(light, torch.from_numpy(x_um)).numpy()
 
 
-def _lattice_pupil(optics: Optics, period_um: float) -> _Pupil:
-    cutoff = _cutoff(optics)
-    steps = int(cutoff * period_um)
-    fx = np.arange(-steps, steps + 1) / period_um
-    fy = fx[None]
-    passed = fx[:, None] ** 2 + fy**2 <= cutoff**2
-    transfer: Complex128 = passed / period_um**2 * _transfer(optics, fx, fy)
-    return _Pupil(fx, fy, transfer)
-
-
-def _transfer(optics: Optics, fx: Float64, fy: Float64) -> Complex128:
-    """Free-space transfer function, (i, j); evanescent waves are gone after 10 wavelengths."""
-    distance_um = optics.defocus_wavelengths * optics.wavelength_nm / 1000
-    axial = np.sqrt(
-        np.maximum((1000 / optics.wavelength_nm) ** 2 - fx[:, None] ** 2 - fy**2, 0)
-    )
-    return np.exp(2j * np.pi * distance_um * axial)
-
-
-def _cutoff(optics: Optics) -> float:
-    """Highest frequency that the objective collects."""
-    return optics.collection_na / (optics.wavelength_nm / 1000)
-
-
-def _camera_nodes(optics: Optics) -> tuple[Float64, Float64]:
-    """Gauss nodes of all binned pixels along an axis, (pixels * nodes,), and weights."""
-    nodes, weights = legendre.leggauss(PIXEL_NODES)
-    pixel_um = optics.binned_pixel_nm / 1000
-    centres = (np.arange(optics.image_px) - (optics.image_px - 1) / 2) * pixel_um
-    positions = centres[:, None] + nodes * pixel_um / 2
-    return positions.ravel(), np.tile(weights * pixel_um / 2, optics.image_px)
-
-
-def _camera_field(axis: _AxisModes, pupil: _Pupil, position: Float64) -> Complex128:
-    """Camera field of each product of axis modes, (mode_y, mode_x, y, x)."""
-    column = _from_pupil_along_y(pupil, axis.spectrum(pupil.fy), position)
-    row = axis.spectrum(pupil.fx).T[:, None, :] * _plane_waves(position, pupil.fx)
-    field = row @ column.reshape(len(pupil.fx), -1)  # (mode_x, x, y * mode_y)
-    modes = axis.strength.size
-    field = field.reshape(modes, position.size, position.size, modes)
-    return np.ascontiguousarray(field.transpose(3, 0, 2, 1))
-
-
-def _camera_film(beam_um: float, pupil: _Pupil, position: Float64) -> Complex128:
-    """Camera field, (y, x), of the whole beam."""
-
-    def gaussian(frequency: Float64) -> Float64:
-        spectrum: Float64 = np.exp(-((np.pi * beam_um * frequency) ** 2))
-        return spectrum * (math.sqrt(math.pi) * beam_um)
-
-    column = _from_pupil_along_y(pupil, gaussian(pupil.fy)[..., None], position)
-    field: Complex128 = (gaussian(pupil.fx) * _plane_waves(position, pupil.fx)) @ column[..., 0]
-    return field.T
-
-
-def _from_pupil_along_y(
-    pupil: _Pupil, spectrum: NDArray[np.complexfloating | np.floating], position: Float64
-) -> Complex128:
-    """Propagate spectra, (i or 1, j, modes), and sum over fy: (i, y, modes)."""
-    waves = _plane_waves(position, pupil.fy)
-    rows = len(pupil.fx)
-    waves, spectrum = (np.broadcast_to(a, (rows, *a.shape[1:])) for a in (waves, spectrum))
-    return np.stack(
-        [w @ (t[:, None] * s) for w, t, s in zip(waves, pupil.transfer, spectrum, strict=True)]
-    )
-
-
-def _plane_waves(position: Float64, frequency: Float64) -> Complex128:
-    """Phase factors, (..., position, frequency)."""
-    waves: Complex128 = np.exp(2j * np.pi * position[:, None] * frequency[..., None, :])
-    return waves
+def _overlaps(axis: _AxisFunctions, cells: int, cell_um: float, farthest_um: float) -> Float64:
+    """Integrals over displaced cells, (terms, cells, functions): see ``Modes``."""
+    terms = math.ceil(2 * np.pi * axis.cutoff * farthest_um) + 14
+    at = chebyshev.chebpts1(terms)
+    edges = (np.arange(cells + 1) - cells / 2) * cell_um
+    places = (edges + farthest_um * at[:, None]) / axis.reach_um
+    antiderivative = np.moveaxis(legendre.legval(places, axis.integral), 0, -1)
+    over_cells = np.diff(antiderivative, axis=1)
+    series = np.linalg.solve(chebyshev.chebvander(at, terms - 1), over_cells.reshape(terms, -1))
+    return series.reshape(over_cells.shape).astype(np.float64)

@@ -1,192 +1,163 @@
-"""What lies under the beam: a film with openings, as covered area per square.
+"""What lies under the beam: a film with openings, as the milled fraction of every cell.
 
-Shapes are drawn continuously and then turned into the fraction of every square
-that is milled; a square counts as open where that is at least one half.
+Shapes are drawn as polygons and turned into exact areas; a square counts as open where
+at least one half of it is milled.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
+from configs.sample import (
+    PITCH_NM,
+    AnySample,
+    Block,
+    Drawing,
+    Grating,
+    Light,
+    Mask,
+    Picture,
+    Qr,
+    SampleConfig,
+    Star,
+    Text,
+    read_sample,
+)
+from simulation import shapes
+from simulation.fabrication import mill
+from simulation.masks import fractions, read_mask, read_picture
+from simulation.rasterise import covered_area, resample
 
 Float64 = NDArray[np.float64]
 
-DEFAULT_SQUARES: Final = 64
-PITCH_NM: Final = 180.0
-_POINTS_PER_SQUARE: Final = 24
+_PITCH_UM: Final = PITCH_NM / 1000
+_NAMED: Final[dict[str, Drawing]] = {
+    "ss": Star(),
+    "light": Light(),
+    "grating": Grating(),
+    "qr": Qr(),
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sample:
-    """A film of squares.
+    """A film of squares, each of n x n cells.
 
     Attributes
     ----------
     name
         What the user called it.
-    coverage
-        (rows, columns), milled fraction of each square; row down = +y.
+    cells
+        (rows * n, columns * n), milled fraction of each cell; row down = +y.
+    cells_per_square
+        n.
     """
 
     name: str
-    coverage: Float64
+    cells: Float64
+    cells_per_square: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cells", fractions(f"sample {self.name}", self.cells))
+        if any(side % self.cells_per_square for side in self.cells.shape):
+            raise ConfigError(
+                f"sample {self.name}: expected whole squares of {self.cells_per_square} x"
+                f" {self.cells_per_square} cells, got {self.cells.shape}; pad with film"
+            )
+
+    @cached_property
+    def coverage(self) -> Float64:
+        """(rows, columns), milled fraction of each square."""
+        n = self.cells_per_square
+        rows, columns = (side // n for side in self.cells.shape)
+        coverage: Float64 = self.cells.reshape(rows, n, columns, n).mean(axis=(1, 3))
+        return coverage
 
 
 def load_sample(name: str, *, density: float = 0.35, seed: int = 0) -> Sample:
-    """Draw the sample called ``ss``, ``light`` or ``block``, or read a mask file.
+    """Make the sample that a name or a file stands for.
 
     Parameters
     ----------
     name
-        One of the three, or the path of a PNG (white is open) or NPY (rows,
-        columns; open fraction between 0 and 1) file.
+        ``ss`` (Siemens star), ``light``, ``block``, ``grating`` or ``qr``, as they are by
+        default; or the path of a PNG (white is open) or NPY (rows, columns; open
+        fraction between 0 and 1) file with one value per square; or that of a TOML
+        file with a sample of any kind.
     density, seed
-        Fraction of open squares of ``block``, and its seed.
+        Fraction of open squares of ``block``; seed of whatever is random.
 
     Raises
     ------
     ConfigError
-        If the name is no sample and no readable mask.
+        If the name is no sample and no readable file of one.
     """
-    if name == "ss":
-        return Sample(name, siemens_star())
-    if name == "light":
-        return Sample(name, brush_glyph())
+    if name in _NAMED:
+        return replace(make_sample(_NAMED[name], seed), name=name)
     if name == "block":
-        return Sample(f"block, density {density:g}", random_squares(density=density, seed=seed))
+        if not 0 <= density <= 1:
+            raise ConfigError(f"density: expected a fraction between 0 and 1, got {density}")
+        block = make_sample(Block(density=density), seed)
+        return replace(block, name=f"block, density {density:g}")
     path = Path(name)
+    if path.suffix.lower() == ".toml":
+        return replace(make_sample(read_sample(path), seed), name=path.stem)
     if path.suffix.lower() not in {".png", ".npy"}:
         raise ConfigError(
-            "sample: expected ss, light, block or the path of a .png or .npy mask,"
-            f" got {name!r}"
+            "sample: expected ss, light, block, grating, qr, or the path of a .png or .npy"
+            f" mask or a .toml sample, got {name!r}"
         )
-    return Sample(path.stem, _read_mask(path))
+    return Sample(path.stem, read_mask(path))
 
 
-def random_squares(
-    *, squares: int = DEFAULT_SQUARES, density: float = 0.35, seed: int = 0
-) -> Float64:
-    """Open squares at random places, (squares, squares)."""
-    if not 0 <= density <= 1:
-        raise ConfigError(f"density: expected a fraction between 0 and 1, got {density}")
-    return (np.random.default_rng(seed).random((squares, squares)) < density).astype(np.float64)
+def make_sample(config: SampleConfig, seed: int) -> Sample:
+    """Make a sample; ``seed`` is that of squares, modules and errors of fabrication.
 
-
-def siemens_star(
-    *,
-    squares: int = DEFAULT_SQUARES,
-    spokes: int = 36,
-    radius: float = 31.0,
-) -> Float64:
-    """Draw a star of ``spokes`` open wedges, (squares, squares); lengths in squares."""
-
-    def is_open(x: Float64, y: Float64) -> NDArray[np.bool_]:
-        phase = np.arctan2(y, x) * spokes / (2 * np.pi)
-        wedge: NDArray[np.bool_] = (phase % 1 < 0.5) & (np.hypot(x, y) <= radius)
-        return wedge
-
-    return covered_area(is_open, squares)
-
-
-def covered_area(
-    is_open: Callable[[Float64, Float64], NDArray[np.bool_]], squares: int
-) -> Float64:
-    """Fraction of each square inside a shape, (squares, squares).
-
-    Parameters
-    ----------
-    is_open
-        Says for points (x, y), in squares from the centre, whether they are
-        inside. Sampled at 24 x 24 points a square: error about 0.01.
-    squares
-        Side of the result.
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read or a text cannot be drawn.
     """
-    points = squares * _POINTS_PER_SQUARE
-    axis = (np.arange(points) + 0.5) / _POINTS_PER_SQUARE - squares / 2
-    inside = is_open(axis[None, :], axis[:, None])
-    blocks = inside.reshape(squares, _POINTS_PER_SQUARE, squares, _POINTS_PER_SQUARE)
-    area: Float64 = blocks.mean(axis=(1, 3))
-    return area
+    name = Path(config.path).stem if isinstance(config, Picture | Mask) else config.kind
+    return Sample(name, _cells(config, seed), config.cells_per_square)
 
 
-# Brush strokes of the glyph 'light': quadratic Bezier curves as three points
-# (x, y), and the width of the brush at their beginning, middle and end. The unit
-# is the side of the field, the origin its centre.
-_STROKES: Final = (
-    (((0.00, -0.44), (0.03, -0.27), (0.00, -0.09)), (0.030, 0.095, 0.060)),
-    (((-0.30, -0.35), (-0.21, -0.29), (-0.17, -0.16)), (0.020, 0.075, 0.085)),
-    (((0.31, -0.37), (0.25, -0.26), (0.14, -0.17)), (0.095, 0.070, 0.012)),
-    (((-0.43, -0.03), (-0.02, -0.12), (0.44, -0.05)), (0.060, 0.050, 0.095)),
-    (((-0.10, -0.06), (-0.09, 0.26), (-0.42, 0.43)), (0.085, 0.080, 0.010)),
-    (((0.10, -0.07), (0.06, 0.24), (0.12, 0.35)), (0.070, 0.080, 0.085)),
-    (((0.11, 0.34), (0.22, 0.43), (0.40, 0.36)), (0.085, 0.080, 0.070)),
-    (((0.39, 0.38), (0.44, 0.30), (0.43, 0.17)), (0.085, 0.050, 0.008)),
-)
+def _cells(config: AnySample, seed: int) -> Float64:
+    n = config.cells_per_square
+    match config:
+        case Mask(path=path):
+            return read_mask(Path(path))
+        case Picture(path=path):
+            return resample(read_picture(Path(path)), config.squares * n)
+        case Block(fabrication=None):
+            is_open = shapes.random_squares(config.squares, config.density, seed)
+            return is_open.repeat(n, axis=0).repeat(n, axis=1).astype(np.float64)
+    features = _features(config, seed)
+    if config.fabrication is None:
+        shape = shapely.union_all(features)
+    else:
+        shape = mill(features, config.fabrication, seed)
+    return covered_area(shape, config.squares * n, _PITCH_UM / n)
 
 
-def brush_glyph(*, squares: int = DEFAULT_SQUARES) -> Float64:
-    """Draw a glyph of curved, tapering brush strokes, (squares, squares)."""
-
-    def is_open(x: Float64, y: Float64) -> NDArray[np.bool_]:
-        inside = np.zeros(np.broadcast_shapes(x.shape, y.shape), dtype=np.bool_)
-        for points, widths in _STROKES:
-            for t in np.linspace(0, 1, 161):
-                blend = np.array([(1 - t) ** 2, 2 * t * (1 - t), t**2])
-                px, py = blend @ np.array(points) * squares
-                radius = blend @ np.array(widths) / 2 * squares
-                rows = slice(*np.searchsorted(y[:, 0], (py - radius, py + radius)))
-                columns = slice(*np.searchsorted(x[0], (px - radius, px + radius)))
-                disc = np.hypot(x[:, columns] - px, y[rows] - py) <= radius
-                inside[rows, columns] |= disc
-        return inside
-
-    return covered_area(is_open, squares)
-
-
-def _read_mask(path: Path) -> Float64:
-    from PIL import Image, UnidentifiedImageError
-
-    damaged = (
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    )
-    try:
-        if path.suffix.lower() == ".png":
-            with Image.open(path) as image:
-                sixteen_bit = image.mode.startswith("I")
-                pixels = np.asarray(image if sixteen_bit else image.convert("L"))
-            mask = pixels / (65_535 if sixteen_bit else 255)
-        else:
-            mask = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise ConfigError(f"sample: no such file {path}; give the path of a mask") from None
-    except (OSError, ValueError, EOFError, MemoryError, *damaged) as error:
-        raise ConfigError(
-            f"sample: expected a readable PNG or NPY mask in {path}, got: {error}"
-        ) from error
-    if mask.dtype.kind not in "biuf":
-        raise ConfigError(
-            f"sample {path}: expected numbers, got {mask.dtype}; save open fractions"
-        )
-    mask = mask.astype(np.float64)
-    if mask.ndim != 2 or 0 in mask.shape:
-        raise ConfigError(
-            f"sample {path}: expected an array (rows, columns), got shape {mask.shape}"
-        )
-    if not (mask.min() >= 0 and mask.max() <= 1):
-        raise ConfigError(
-            f"sample {path}: expected open fractions between 0 and 1,"
-            f" got {mask.min():g} to {mask.max():g}"
-        )
-    if path.suffix.lower() == ".png" and 0 < mask.max() < 0.1:
-        raise ConfigError(
-            f"sample {path}: expected white where it is open, the brightest pixel is"
-            f" {mask.max():.1%} of white; scale the picture"
-        )
-    return mask
+def _features(config: Drawing, seed: int) -> shapes.Features:
+    side_um = config.side_um
+    match config:
+        case Star(spokes=spokes, rotation_deg=rotation_deg, centre_um=centre_um):
+            return shapes.star(spokes, config.outer_radius_um, rotation_deg, centre_um)
+        case Light():
+            return shapes.brush_strokes(side_um)
+        case Block(squares=squares, density=density):
+            return shapes.boxes(shapes.random_squares(squares, density, seed), _PITCH_UM)
+        case Grating(period_nm=period_nm, duty=duty, angle_deg=angle_deg):
+            return shapes.bars(period_nm / 1000, duty, angle_deg, side_um)
+        case Qr(modules=modules, module_nm=module_nm):
+            return shapes.boxes(shapes.qr_modules(modules, seed), module_nm / 1000)
+        case Text(text=text):
+            return shapes.letters(text, side_um - 2 * _PITCH_UM)

@@ -4,8 +4,8 @@ Stage and camera do not know each other; both belong to a world, which knows whe
 the sample really is and what light leaves it.
 """
 
-import math
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ from configs.geometry import SampleGeometry
 from configs.instrument import Environment, SimulatedCameraConfig
 from configs.optics import Optics
 from drivers.protocols import Clock
-from simulation.forward import ForwardModel
+from simulation.defocus import FocusSeries
+from simulation.detector import Detector
+from simulation.environment import Disturbances
 from simulation.samples import Sample
-from simulation.sensor import SensorModel
+from simulation.streams import Stream, torch_stream
 
 
 class World:
@@ -34,9 +36,15 @@ class World:
     stage_um
         Says where the stage really is, (x, y).
     clock
-        The only time there is.
+        The only time there is; drift begins now.
     seed
-        Of all noise and drift.
+        Of all noise, drift and dust.
+
+    Attributes
+    ----------
+    noise
+        Source of the next frame's photon and read noise; whoever wants to take one frame
+        again puts a generator in the same state here.
     """
 
     def __init__(
@@ -50,77 +58,71 @@ class World:
         clock: Clock,
         seed: int,
     ) -> None:
-        self._geometry = geometry
-        self._environment = environment
+        self.noise = torch_stream(seed, Stream.SENSOR_NOISE)
+        self._cells = _Cells(sample, geometry)
+        self._focus = FocusSeries(optics, self._cells.pitch_nm)
+        self._detector = Detector(
+            camera, environment, optics.image_px, self._focus.at(0.0).open_peak(), seed
+        )
+        self._disturbances = Disturbances(environment, seed)
         self._stage_um = stage_um
         self._clock = clock
-        self._random = np.random.default_rng(seed)
-        self._drift = _Drift(environment, clock, np.random.default_rng([seed, 1]))
-        self._model = ForwardModel(optics, geometry.pitch_nm)
-        generator = torch.Generator().manual_seed(seed)
-        self._sensor = SensorModel(camera.sensor, camera.maps, optics.image_px, generator)
-        self._electrons_per_ms = camera.open_peak_e_per_ms / self._model.open_peak()
-        self._margin = self._model.squares // 2
-        self._padded = torch.from_numpy(np.pad(sample.coverage, self._margin)).float()
+        self._began_s = clock.now()
 
     def expose(self, exposure_ms: float) -> NDArray[np.uint16]:
         """Let exposure time pass and return what the camera then holds, (y, x)."""
         self._clock.sleep(exposure_ms / 2000)
-        row, column = self._beam_square()
+        time_s = self._clock.now() - self._began_s
+        stage_um = self._stage_um()
         self._clock.sleep(exposure_ms / 2000)
-        light = self._model.frames(*self._window(row, column))[0]
-        power = 1 + self._environment.laser_noise * self._random.standard_normal()
-        electrons = light * (self._electrons_per_ms * exposure_ms * max(power, 0.0))
-        electrons += self._environment.background_e_per_ms * exposure_ms
-        adu: NDArray[np.uint16] = (
-            self._sensor.expose(electrons, exposure_ms).numpy().astype(np.uint16)
-        )
-        return adu
+        now = self._disturbances.at(np.array([time_s]))
+        model = self._focus.at(float(now.focus_nm[0]))
+        displaced_nm = (float(now.displacement_nm[0, 0]), float(now.displacement_nm[0, 1]))
+        light = model.frames(*self._cells.under_beam(stage_um, displaced_nm, model.squares))
+        image: NDArray[np.uint16] = self._detector.record(
+            light, now.power, exposure_ms, self.noise
+        )[0]
+        return image
 
-    def _beam_square(self) -> tuple[float, float]:
-        """Row and column under the beam, fractions included."""
-        row, column = self._geometry.square(*self._stage_um())
-        vibration = self._random.standard_normal(2) * self._environment.vibration_nm
+
+class _Cells:
+    """The cells of a sample, and which of them lie under the beam.
+
+    Whole numbers are the middles of cells, as they are of squares: square r reaches
+    from r - 1/2 to r + 1/2, which are the cells from r n to r n + n - 1.
+    """
+
+    def __init__(self, sample: Sample, geometry: SampleGeometry) -> None:
+        self._geometry = geometry
+        self._per_square = sample.cells_per_square
+        self._milled = torch.from_numpy(sample.cells.astype(np.float32))
+        self.pitch_nm: Final = geometry.pitch_nm / sample.cells_per_square
+
+    def under_beam(
+        self, stage_um: tuple[float, float], displaced_nm: tuple[float, float], side: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cells around the beam, (1, side, side), and their offset, (1, 2), micrometres.
+
+        The stage is at (x, y), and the sample is displaced from it by (x, y).
+        """
+        row, column = self._geometry.square(*stage_um)
         # A sample that drifts right has the beam on a lower column.
-        moved_x, moved_y = (self._drift.nm() + vibration) / self._geometry.pitch_nm
-        return row - moved_y, column - moved_x
-
-    def _window(self, row: float, column: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Squares around the beam, (1, squares, squares), and their offset, (1, 2)."""
+        row = self._cell(row) - displaced_nm[1] / self.pitch_nm
+        column = self._cell(column) - displaced_nm[0] / self.pitch_nm
         nearest = round(row), round(column)
-        side, pitch_um = self._model.squares, self._geometry.pitch_nm / 1000
-        offset_um = torch.tensor(
-            [[(nearest[1] - column) * pitch_um, (nearest[0] - row) * pitch_um]]
-        )
-        window = torch.zeros(1, side, side)
-        top, left = nearest
-        rows, columns = self._padded.shape
-        if -side < top < rows and -side < left < columns:
-            source = self._padded[max(top, 0) : top + side, max(left, 0) : left + side]
-            down, right = max(-top, 0), max(-left, 0)
-            window[0, down : down + source.shape[0], right : right + source.shape[1]] = source
-        return window, offset_um
+        offset = torch.tensor([[nearest[1] - column, nearest[0] - row]])
+        return self._window(*nearest, side)[None], offset * (self.pitch_nm / 1000)
 
+    def _cell(self, square: float) -> float:
+        return (square + 0.5) * self._per_square - 0.5
 
-class _Drift:
-    """Displacement of the sample: linear in time plus a random walk."""
-
-    def __init__(
-        self, environment: Environment, clock: Clock, random: np.random.Generator
-    ) -> None:
-        self._environment = environment
-        self._clock = clock
-        self._random = random
-        self._began_s = self._last_s = clock.now()
-        self._walk_nm = np.zeros(2)
-
-    def nm(self) -> NDArray[np.float64]:
-        """Displacement (x, y) at this moment."""
-        now_s = self._clock.now()
-        step = self._environment.random_walk_nm_per_sqrt_min * math.sqrt(
-            (now_s - self._last_s) / 60
-        )
-        self._walk_nm += step * self._random.standard_normal(2)
-        self._last_s = now_s
-        linear = np.array(self._environment.drift_nm_per_min) * ((now_s - self._began_s) / 60)
-        return linear + self._walk_nm
+    def _window(self, row: int, column: int, side: int) -> torch.Tensor:
+        """Cells around a cell, (side, side): film where the sample has none."""
+        top, left = row - side // 2, column - side // 2
+        source = self._milled[
+            max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)
+        ]
+        window = torch.zeros(side, side)
+        down, right = max(-top, 0), max(-left, 0)
+        window[down : down + source.shape[0], right : right + source.shape[1]] = source
+        return window

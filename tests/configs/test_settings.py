@@ -18,7 +18,12 @@ MINIMAL = 'name = "bench"\n'
 
 
 def test_presets_are_the_documented_ones():
-    assert presets() == ["lab-example", "micromanager-demo", "simulated"]
+    assert presets() == [
+        "lab-example",
+        "micromanager-demo",
+        "simulated",
+        "simulated-still",
+    ]
 
 
 @pytest.mark.parametrize("name", presets())
@@ -42,10 +47,17 @@ def test_values_are_frozen():
         ("[optics]\nwavelength_nm = nan", "optics.wavelength_nm"),
         ("[optics]\nroi_px = 255", "multiple of binning"),
         ("[optics]\nroi_px = 256.5", "optics.roi_px"),
-        ("[optics]\ncollection_na = 1.2", "optics.collection_na"),
+        ("[optics]\ncollection_na = 1.2", "collection_na must be at most medium_index"),
         ('[camera]\nkind = "webcam"', "'simulated', 'micromanager'"),
         ('[stage]\nkind = "gcs"', "stage.gcs.port is missing"),
         ('[stage]\nkind = "gcs"\nport = "COM3"', "needs a simulated stage"),
+        ("[environment]\nlaser_noise = 1.5", "environment.laser_noise"),
+        ("[environment]\nvibration_nm = -1.0", "environment.vibration_nm"),
+        ("[environment]\nfocus_drift_nm_per_min = inf", "environment.focus_drift_nm_per_min"),
+        ("[environment]\ndust_specks = 2.5", "environment.dust_specks"),
+        ("[environment]\ndust_radius_px = 0.0", "environment.dust_radius_px"),
+        ("[environment]\ndust_depth = -0.1", "environment.dust_depth"),
+        ("[environment]\nfocus_drift = 0.0", "unknown key environment.focus_drift"),
         ("[travel]\nx_um = [5.0, 5.0]", "[lowest, highest]"),
         ("[travel]\nx_um = [5.0]", "travel.x_um"),
         ("[timing]\nattempts = 0", "timing.attempts"),
@@ -65,7 +77,7 @@ def test_errors_name_file_key_and_expectation(text, named):
 
 
 def test_unknown_instruments_list_the_known():
-    with pytest.raises(ConfigError, match="lab-example, micromanager-demo, simulated"):
+    with pytest.raises(ConfigError, match="micromanager-demo, simulated, simulated-still"):
         load_instrument("zeiss")
     with pytest.raises(ConfigError, match="cannot read"):
         load_instrument("nowhere.toml")

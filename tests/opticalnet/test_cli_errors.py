@@ -168,7 +168,7 @@ def test_an_unreadable_mask(command: Command, place: Path) -> None:
 VALUES: dict[str, tuple[list[object], tuple[str, ...]]] = {
     "sample": (
         ["--sample", "star"],
-        ("expected ss, light, block or the path of a .png or .npy", "got 'star'"),
+        ("expected ss, light, block, grating, qr, or the path of a .png or .npy", "got 'star'"),
     ),
     "grid": (["--grid", 4], ("expected 3, 5 or 7", "got 4")),
     "seed": (["--seed", -1], ("seed: expected", "0", "got -1")),

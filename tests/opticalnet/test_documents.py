@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import typer.testing
 
+from configs.sample import parse_sample
 from opticalnet.cli import app
+from simulation.samples import make_sample
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -25,6 +27,13 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     exec(code.replace('"ss"', '"small.npy"'), {})
     assert "accuracy=" in capsys.readouterr().out
     assert (tmp_path / "star.png").stat().st_size > 10_000
+
+
+def test_the_sample_of_the_documents_can_be_made():
+    (text,) = blocks(ROOT / "docs" / "simulation.md", "toml")
+    sample = make_sample(parse_sample(text, "docs/simulation.md"), seed=0)
+    assert sample.cells_per_square == 9
+    assert 0.1 < sample.coverage.mean() < 0.5
 
 
 def test_the_commands_of_the_documents_exist():

@@ -15,10 +15,11 @@ from acquisition.provenance import Provenance
 from acquisition.store import Run, RunInfo
 from acquisition.writer import RunWriter
 from configs.optics import Optics
+from configs.sample import PITCH_NM
 from configs.toml import parse_instrument
 from opticalnet.api import plan_scan
 from opticalnet.devices import open_instrument
-from simulation.samples import PITCH_NM, load_sample
+from simulation.samples import load_sample
 
 # Bright enough for short exposures: these instruments live by the clock on the wall.
 SERIAL_STAGE = """
@@ -65,7 +66,7 @@ def match(image: np.ndarray, other: np.ndarray) -> float:
 def under_the_beam(is_open: np.ndarray) -> np.ndarray:
     """Light through a film with the beam on each square in turn."""
     across_nm = np.subtract.outer(*[np.arange(len(is_open)) * PITCH_NM] * 2)
-    beam = 0.5 ** ((2 * across_nm / Optics().beam_fwhm_nm) ** 2)
+    beam = 0.5 ** ((2 * across_nm / Optics().beam.fwhm_nm) ** 2)
     light: np.ndarray = beam @ is_open @ beam
     return light
 

@@ -1,201 +1,174 @@
-"""The light against independent calculations, textbook solutions and invariants."""
+"""The fast route gives what the cropped spectrum gives, for any beam, mask and offset."""
 
-import math
-from itertools import product
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from numpy.polynomial import legendre
 
-from configs.optics import Optics
+from configs.errors import ConfigError
+from configs.optics import FocusedBeam, GaussianBeam, Optics
+from simulation.colour import ColourModel
+from simulation.cropped_spectrum import CroppedSpectrum
+from simulation.defocus import FocusSeries
 from simulation.forward import ForwardModel
-from simulation.modes import beam_radius_um
+from simulation.light import Light
 
-ORACLE = np.load(Path(__file__).parents[1] / "data" / "oracle_frames.npz")
-MASKS = ["film", "centre", "off_centre", "l_shape", "random", "open", "half"]
-# Dim frames, whose light is spread widest: the lattice that made the reference frames
-# shows in them. docs/physics.md has the convergence study.
-DIM = {"centre", "off_centre", "half"}
-
-
-@pytest.fixture(scope="module")
-def model():
-    return ForwardModel(Optics(), dtype=torch.float64)
+BEAMS = {
+    "gaussian": GaussianBeam(),
+    "scalar": FocusedBeam(kind="focused", vectorial=False),
+    "vectorial": FocusedBeam(kind="focused", polarisation_deg=20.0),
+    "aberrated": FocusedBeam(kind="focused", zernike_waves=(0, 0, 0, 0, 0.05, 0, 0.05)),
+}
 
 
-@pytest.fixture(scope="module")
-def lattice_model():
-    """As the reference frames were made: a Fourier sum of period 320 um."""
-    return ForwardModel(Optics(), dtype=torch.float64, period_um=320.0)
+def relative_l2(images, references):
+    errors = torch.linalg.norm(images - references, dim=(1, 2))
+    return float((errors / torch.linalg.norm(references, dim=(1, 2))).max())
 
 
-def window(mask, squares):
-    edge = (squares - len(mask)) // 2
-    return torch.from_numpy(np.pad(np.asarray(mask, float), edge))[None]
-
-
-def relative_l2(image, reference):
-    return float(np.linalg.norm(image - reference) / np.linalg.norm(reference))
-
-
-def random_window(model, seed=0):
+def random_windows(squares, batch=3, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    shape = (1, model.squares, model.squares)
-    return torch.rand(shape, generator=generator, dtype=torch.float64)
+    shape = (batch, squares, squares)
+    windows = torch.rand(shape, generator=generator, dtype=torch.float64)
+    windows[0] = (windows[0] < 0.35).double()
+    windows[-1] = 0
+    windows[-1, squares // 2, squares // 2 + 1] = 1
+    return windows
 
 
-@pytest.mark.parametrize("name", MASKS)
-def test_reference_frames_on_their_own_lattice(lattice_model, name):
-    coverage = window(ORACLE[f"mask_{name}"], lattice_model.squares)
-    image = lattice_model.frames(coverage)[0].numpy()
-    assert relative_l2(image, ORACLE[f"frame_{name}"]) < 3e-4
+def both_routes(optics, pitch_nm=180.0, squares=None):
+    fast = ForwardModel(optics, pitch_nm, squares=squares, dtype=torch.float64)
+    direct = CroppedSpectrum(Light.of(optics), fast.squares, pitch_nm, dtype=torch.float64)
+    return fast, direct
 
 
-@pytest.mark.parametrize("name", MASKS)
-def test_reference_frames(model, name):
-    coverage = window(ORACLE[f"mask_{name}"], model.squares)
-    image = model.frames(coverage)[0].numpy()
-    limit = 1.5e-3 if name in DIM else 1e-3
-    assert relative_l2(image, ORACLE[f"frame_{name}"]) < limit
-
-
-def test_integral_is_the_limit_of_finer_lattices(model):
-    # On the frame with the largest error against the reference.
-    coverage = window(ORACLE["mask_centre"], model.squares)
-    exact = model.frames(coverage)[0].numpy()
-    errors = [
-        relative_l2(
-            ForwardModel(Optics(), dtype=torch.float64, period_um=period)
-            .frames(coverage)[0]
-            .numpy(),
-            exact,
-        )
-        for period in (20.0, 40.0, 80.0, 160.0)
-    ]
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < 2e-3
-
-
-@pytest.mark.parametrize("name", MASKS)
-def test_unbinned_reference_frames(name):
-    model = ForwardModel(Optics(roi_px=64, binning=1), dtype=torch.float64)
-    image = model.frames(window(ORACLE[f"mask_{name}"], model.squares))[0].numpy()
-    limit = 1.6e-3 if name in DIM else 1e-3
-    assert relative_l2(image, ORACLE[f"crop_{name}"]) < limit
-
-
-def test_displaced_reference_frame(model):
-    coverage = window(ORACLE["mask_random"], model.squares)
-    image = model.frames(coverage, torch.tensor([[0.03, -0.05]]))[0].numpy()
-    assert relative_l2(image, ORACLE["frame_random_shifted"]) < 1e-3
-    assert relative_l2(model.frames(coverage)[0].numpy(), image) > 0.01
-
-
-def test_single_precision_agrees_with_double(model):
-    single = ForwardModel(Optics())
-    coverage = random_window(model)
-    image = single.frames(coverage.float())[0].double().numpy()
-    assert relative_l2(image, model.frames(coverage)[0].numpy()) < 1e-5
-
-
-def test_wide_beam_is_the_textbook_gaussian_beam():
-    # Without a film and with a beam that hardly diverges, propagation is paraxial:
-    # Saleh & Teich, Fundamentals of Photonics, chapter 3.
+@pytest.mark.parametrize("beam", BEAMS)
+def test_modes_are_the_whole_truth(beam):
     optics = Optics(
-        beam_fwhm_nm=3000, collection_na=0.3, film_amplitude=1, pixel_nm=100, roi_px=160
+        beam=BEAMS[beam], film_phase_rad=0.7, film_amplitude=0.1, collection_na=0.85
     )
-    model = ForwardModel(optics, pitch_nm=1000, dtype=torch.float64)
-    image = model.frames(torch.zeros(1, model.squares, model.squares).double())[0].numpy()
-    waist, z = beam_radius_um(optics), 10 * 0.633
-    rayleigh_range = math.pi * waist**2 / 0.633
-    radius = waist * math.sqrt(1 + (z / rayleigh_range) ** 2)
-    edges = (np.arange(optics.image_px + 1) - optics.image_px / 2) * 0.4
-    line = np.diff([math.erf(math.sqrt(2) * x / radius) / 2 for x in edges])
-    assert relative_l2(image, np.outer(line, line)) < 2e-3
-    assert image.sum() == pytest.approx(1, abs=1e-6)
+    fast, direct = both_routes(optics)
+    windows = random_windows(fast.squares)
+    offset = torch.tensor([[0.09, -0.05], [0.0, 0.02], [-0.03, 0.08]], dtype=torch.float64)
+    for at in (None, offset):
+        assert relative_l2(fast.frames(windows, at), direct.frames(windows, at)) < 2e-4
 
 
-def test_square_hole_is_the_rayleigh_sommerfeld_integral():
-    # The evanescent waves, which the model drops, fade as the square of the distance:
-    # 1.6e-3 of this frame at 10 wavelengths, 1e-4 at 40.
-    optics = Optics(collection_na=1, film_amplitude=0, roi_px=32, defocus_wavelengths=40)
-    model = ForwardModel(optics, dtype=torch.float64)
-    image = model.frames(window([[1.0]], model.squares))[0].numpy()
-    nodes, weights = legendre.leggauss(24)
-    x, weights = nodes * 0.09, weights * 0.09
-    waist, wavelength, z = beam_radius_um(optics), 0.633, 0.633 * 40
-    field_in = np.exp(-(x[:, None] ** 2 + x**2) / waist**2) * weights[:, None] * weights
-    pixel_nodes, pixel_weights = legendre.leggauss(4)
-    half = optics.binned_pixel_nm / 2000
-    centres = (np.arange(optics.image_px) - (optics.image_px - 1) / 2) * 2 * half
-    position = (centres[:, None] + pixel_nodes * half).ravel()
-    area = np.tile(pixel_weights * half, optics.image_px)
-    intensity = np.empty((position.size, position.size))
-    k = 2 * np.pi / wavelength
-    for (row, py), (column, px) in product(enumerate(position), repeat=2):
-        r = np.sqrt((px - x) ** 2 + (py - x[:, None]) ** 2 + z**2)
-        kernel = z / (2 * np.pi * r**2) * (1 / r - 1j * k) * np.exp(1j * k * r)
-        intensity[row, column] = abs((field_in * kernel).sum()) ** 2
-    power = intensity * area[:, None] * area / (np.pi * waist**2 / 2)
-    expected = power.reshape(optics.image_px, 4, optics.image_px, 4).sum(axis=(1, 3))
-    assert relative_l2(image, expected) < 2e-4
+@pytest.mark.parametrize("pitch_nm", [20.0, 30.0, 90.0, 250.0])
+def test_cells_of_any_size(pitch_nm):
+    fast, direct = both_routes(Optics(), pitch_nm)
+    windows = random_windows(fast.squares)
+    offset = torch.tensor([[0.5, -0.4], [0.0, 0.1], [-0.2, 0.5]]) * pitch_nm / 1000
+    assert relative_l2(fast.frames(windows, offset), direct.frames(windows, offset)) < 2e-5
 
 
-def test_the_light_through_an_open_sample_stays(model):
-    everything = torch.ones(1, model.squares, model.squares).double()
-    wide = ForwardModel(Optics(roi_px=640, binning=4), dtype=torch.float64)
-    near, far = (float(m.frames(everything).sum()) for m in (model, wide))
-    assert near < far <= 1
-    assert far > 0.994  # what the pupil of NA 0.9 passes of this beam
+def test_fine_cells_and_squares_show_the_same_image():
+    coarse = ForwardModel(Optics(), squares=15)
+    fine = ForwardModel(Optics(), 20.0, squares=135)
+    windows = random_windows(15).float()
+    same = windows.repeat_interleave(9, 1).repeat_interleave(9, 2)
+    assert relative_l2(fine.frames(same), coarse.frames(windows)) < 1e-5
 
 
-def test_one_pitch_of_displacement_is_one_square(model):
-    mask = window(ORACLE["mask_random"], model.squares)
-    right = torch.tensor([[model.pitch_um / 2, 0.0]], dtype=torch.float64)
-    moved = model.frames(torch.roll(mask, 1, dims=2), -right)
-    torch.testing.assert_close(model.frames(mask, right), moved, rtol=1e-5, atol=1e-11)
+def test_single_precision_agrees_with_double():
+    single, double = ForwardModel(Optics()), ForwardModel(Optics(), dtype=torch.float64)
+    windows = random_windows(single.squares)
+    assert relative_l2(single.frames(windows).double(), double.frames(windows)) < 1e-5
 
 
-@pytest.mark.parametrize(
-    "turn",
-    [
-        lambda image: torch.flip(image, (1,)),
-        lambda image: torch.flip(image, (2,)),
-        lambda image: torch.rot90(image, 1, (1, 2)),
-        lambda image: torch.rot90(image, 2, (1, 2)),
-    ],
-)
-def test_object_and_image_turn_together(model, turn):
-    coverage = random_window(model)
-    torch.testing.assert_close(
-        model.frames(turn(coverage)), turn(model.frames(coverage)), rtol=1e-9, atol=1e-13
+def test_a_frame_costs_few_modes():
+    # 196 products of axis functions carry light; the pupil is a disc and sees fewer.
+    gaussian, vectorial = (
+        ForwardModel(Optics(beam=BEAMS[beam])) for beam in ("gaussian", "vectorial")
     )
+    window = torch.zeros(1, gaussian.squares, gaussian.squares)
+    assert gaussian.amplitudes(window).shape[1] < 130
+    window = torch.zeros(1, vectorial.squares, vectorial.squares)
+    assert vectorial.amplitudes(window).shape[1] < 300
 
 
-def test_field_is_linear_in_the_squares(model):
-    a, b = random_window(model, 1), random_window(model, 2)
+def test_field_is_linear_in_the_squares():
+    model = ForwardModel(Optics(), dtype=torch.float64)
+    a, b = random_windows(15), random_windows(15, seed=1)
     mixed = model.amplitudes(0.3 * a + 0.7 * b)
     torch.testing.assert_close(mixed, 0.3 * model.amplitudes(a) + 0.7 * model.amplitudes(b))
 
 
-def test_pixels_integrate_what_finer_pixels_see():
-    # Ten times finer along each axis than the binned pixel.
-    coarse = ForwardModel(Optics(roi_px=64), dtype=torch.float64)
-    fine = ForwardModel(Optics(pixel_nm=16.68, roi_px=160, binning=1), dtype=torch.float64)
-    coverage = random_window(coarse)
-    summed = fine.frames(coverage).view(1, 16, 10, 16, 10).sum(dim=(2, 4))
-    assert relative_l2(coarse.frames(coverage).numpy(), summed.numpy()) < 1e-4
+@pytest.mark.parametrize(("focus_nm", "error"), [(0.0, 1e-6), (20.0, 1e-6), (-13.0, 2e-4)])
+def test_focus_moves_the_sample(focus_nm, error):
+    moved = Light.of(Optics()).refocused(focus_nm / 1000)
+    direct = CroppedSpectrum(moved, 15, 180.0, dtype=torch.float64)
+    model = FocusSeries(Optics(), 180.0).at(focus_nm)
+    windows = random_windows(15)
+    frames = model.frames(windows.float()).double()
+    assert relative_l2(frames, direct.frames(windows)) < max(error, 1e-5)
+    still = ForwardModel(Optics()).frames(windows.float()).double()
+    assert focus_nm == 0 or relative_l2(still, direct.frames(windows)) > 10 * error
 
 
-def test_gradients_are_those_of_finite_differences():
-    model = ForwardModel(Optics(roi_px=16, beam_fwhm_nm=200), dtype=torch.float64)
-    coverage = random_window(model).requires_grad_()
+def test_colours_are_one_frame_each():
+    colours = ColourModel(Optics(), [532.0, 633.0])
+    windows = random_windows(colours.squares).float()
+    frames = colours.frames(windows)
+    assert frames.shape == (3, 2, 64, 64)
+    red = ForwardModel(Optics(), squares=colours.squares).frames(windows)
+    torch.testing.assert_close(frames[:, 1], red)
+    assert relative_l2(frames[:, 0], red) > 0.1
+
+
+def test_gradients_with_respect_to_the_light_are_those_of_the_direct_route():
+    optics = Optics(roi_px=32)
+    windows = random_windows(15)
+
+    def gradients(make):
+        light = Light.of(optics)
+        names = ("distance_um", "collection_na", "beam_um", "wavelength_um", "pixel_um")
+        values = {name: getattr(light, name).requires_grad_() for name in names}
+        frames = make(replace(light, **values)).frames(windows)
+        weight = torch.linspace(0, 1, frames.numel()).double().view_as(frames)
+        return torch.stack(torch.autograd.grad((frames * weight).sum(), values.values()))
+
+    direct = gradients(lambda light: CroppedSpectrum(light, 15, 180.0, dtype=torch.float64))
+    fast = gradients(lambda light: ForwardModel(optics, light=light, dtype=torch.float64))
+    torch.testing.assert_close(fast, direct, rtol=1e-4, atol=1e-9)
+
+
+def test_gradients_with_respect_to_the_object_are_those_of_finite_differences():
+    model = ForwardModel(Optics(roi_px=16, beam=GaussianBeam(fwhm_nm=200)), dtype=torch.float64)
+    windows = random_windows(model.squares, batch=2).requires_grad_()
     offset = torch.tensor([[0.02, -0.03]], dtype=torch.float64, requires_grad=True)
 
-    def light(coverage, offset):
-        # Of order one, so that gradcheck's tolerances mean something.
-        return 100 * model.frames(coverage, offset)
+    def light(windows, offset):
+        return 100 * model.frames(windows, offset)
 
-    assert torch.autograd.gradcheck(light, (coverage, offset), eps=1e-6, atol=1e-6)
+    assert torch.autograd.gradcheck(light, (windows, offset), eps=1e-6, atol=1e-6)
+
+
+def test_windows_too_small_for_the_beam_are_refused():
+    lost = r"expected at most 1% of its light outside, got 9\.7%; take 9 cells or more"
+    with pytest.raises(ConfigError, match=lost):
+        ForwardModel(Optics(), squares=5)
+    with pytest.raises(ConfigError, match="odd number of cells, got 14"):
+        ForwardModel(Optics(), squares=14)
+    with pytest.raises(ConfigError, match=r"2\.\d% falls outside; take a narrower beam"):
+        ForwardModel(Optics(beam=FocusedBeam(kind="focused", filling=10.0)))
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"collection_na": 1.2}, "collection_na must be at most medium_index, 1, got 1.2"),
+        ({"collection_na": -0.1}, "greater than 0"),
+        ({"wavelength_nm": np.nan}, "finite number"),
+        ({"defocus_wavelengths": -1.0}, "greater than or equal to 0"),
+        ({"beam": {"kind": "focused", "na": 1.4}}, r"beam\.na must be at most medium_index"),
+        ({"beam": {"kind": "focused", "filling": 0.0}}, "greater than 0"),
+        ({"beam": {"kind": "laguerre"}}, "'gaussian', 'focused'"),
+        ({"beam": {"kind": "focused", "vectorial": False, "polarisation_deg": 5.0}}, "remove"),
+        ({"collection_zernike_waves": [float("inf")]}, "finite number"),
+    ],
+)
+def test_light_that_cannot_be_is_refused(values, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        Optics.checked("bench.toml", values)

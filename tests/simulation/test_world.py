@@ -7,18 +7,14 @@ import torch
 from configs.geometry import SampleGeometry
 from configs.instrument import Environment, Sensor, SensorMaps, SimulatedCameraConfig
 from configs.optics import Optics
+from configs.toml import load_instrument
 from simulation.clock import VirtualClock
-from simulation.forward import ForwardModel
+from simulation.defocus import FocusSeries
+from simulation.environment import dust_transmission
 from simulation.samples import Sample
 from simulation.world import World
 
-STILL = Environment(
-    drift_nm_per_min=(0.0, 0.0),
-    random_walk_nm_per_sqrt_min=0.0,
-    vibration_nm=0.0,
-    laser_noise=0.0,
-    background_e_per_ms=0.0,
-)
+STILL = load_instrument("simulated-still").environment
 QUIET = SimulatedCameraConfig(
     sensor=Sensor(read_noise_e=0.01),
     maps=SensorMaps(response_nonuniformity=0, hot_pixels=0, dark_e_per_s=0),
@@ -32,8 +28,9 @@ def coverage():
     return (np.random.default_rng(5).random((20, 20)) < 0.4).astype(float)
 
 
-def make_world(coverage, stage_um, environment=STILL, clock=None, camera=QUIET, seed=0):
-    sample = Sample("x", coverage)
+def make_world(sample, stage_um, environment=STILL, clock=None, camera=QUIET, seed=0):
+    if not isinstance(sample, Sample):
+        sample = Sample("x", sample)
     clock = clock or VirtualClock()
     return World(sample, FRAME, Optics(), camera, environment, lambda: stage_um, clock, seed)
 
@@ -42,23 +39,33 @@ def look(*arguments, **settings):
     return make_world(*arguments, **settings).expose(10.0)
 
 
+def look_long(*arguments, **settings):
+    """Mean of 100 exposures: with a tenth of the noise."""
+    world = make_world(*arguments, **settings)
+    return np.mean([world.expose(10.0) for _ in range(100)], axis=0)
+
+
 def electrons(image):
     return (image.astype(float) - 100) * 0.46
 
 
-def expected(coverage, row, column, offset_um=(0.0, 0.0)):
-    """What the forward model says of the window around a square, photo-electrons."""
-    model = ForwardModel(Optics())
-    padded = np.pad(coverage, 7)[row : row + 15, column : column + 15]
+def expected(cells, row, column, offset_um=(0.0, 0.0), *, pitch_nm=180.0, focus_nm=0.0):
+    """What the forward model says of the window around a cell, photo-electrons."""
+    series = FocusSeries(Optics(), pitch_nm)
+    model = series.at(focus_nm)
+    side = model.squares
+    padded = np.pad(cells, side // 2)[row : row + side, column : column + side]
     light = model.frames(torch.from_numpy(padded).float()[None], torch.tensor([offset_um]))
-    return light[0].numpy() * (20_000 / model.open_peak())
+    return light[0].numpy() * (20_000 / series.at(0.0).open_peak())
+
+
+def misfit(image, light, frames=1):
+    """Root of the mean squared difference, in units of the photon noise of the light."""
+    return np.linalg.norm(electrons(image) - light) / np.sqrt(light.sum() / frames)
 
 
 def assert_same_light(image, light):
-    error = np.linalg.norm(electrons(image) - light) / np.linalg.norm(light)
-    noise = np.sqrt(light.sum()) / np.linalg.norm(light)
-    assert error < 1.2 * noise
-    return noise
+    assert misfit(image, light) < 1.2
 
 
 def test_square_under_the_beam_follows_the_stage(coverage):
@@ -84,6 +91,72 @@ def test_drift_moves_the_sample_as_time_passes(coverage):
     world = make_world(coverage, FRAME.stage_um(9, 10), steady, clock)
     clock.sleep(60)
     assert_same_light(world.expose(10.0), expected(coverage, 9, 10, (0.036, -0.018)))
+
+
+def test_focus_drifts_as_time_passes(coverage):
+    clock = VirtualClock()
+    sinking = STILL.model_copy(update={"focus_drift_nm_per_min": 250.0})
+    world = make_world(coverage, FRAME.stage_um(9, 10), sinking, clock)
+    clock.sleep(60)
+    image = world.expose(10.0)
+    assert_same_light(image, expected(coverage, 9, 10, focus_nm=250.0))
+    for elsewhere_nm in (0.0, -250.0):
+        assert misfit(image, expected(coverage, 9, 10, focus_nm=elsewhere_nm)) > 1.5
+
+
+def test_time_begins_with_the_world(coverage):
+    clock = VirtualClock()
+    clock.sleep(3600)
+    restless = STILL.model_copy(
+        update={"drift_nm_per_min": (90.0, 0.0), "focus_drift_nm_per_min": 250.0}
+    )
+    world = make_world(coverage, FRAME.stage_um(9, 10), restless, clock)
+    assert_same_light(world.expose(10.0), expected(coverage, 9, 10))
+
+
+@pytest.fixture
+def cells():
+    """20 x 20 squares of 6 x 6 cells, with structure of half a square."""
+    return np.kron(np.random.default_rng(6).random((40, 40)) < 0.4, np.ones((3, 3)))
+
+
+@pytest.mark.parametrize(("row", "column"), [(9, 12), (0, 19), (17, 2)])
+def test_fine_cells_lie_where_their_square_lies(cells, row, column):
+    """The middle of an even number of cells is the corner of four: any of them will do."""
+    image = look_long(Sample("x", cells, 6), FRAME.stage_um(row, column))
+    cell = 6 * row + 3, 6 * column + 2
+    light = expected(cells, *cell, (-0.015, 0.015), pitch_nm=30.0)
+    aside = expected(cells, *cell, (0.015, 0.015), pitch_nm=30.0)
+    assert misfit(image, light, frames=100) < 1.2
+    assert misfit(image, aside, frames=100) > 3
+
+
+def test_between_cells_the_sample_is_displaced_the_other_way(cells):
+    image = look_long(Sample("x", cells, 6), FRAME.stage_um(9.5 / 6 + 8, 10.1 / 6 + 9))
+    # 10.1 cells right of the middle of square 9, which is 9 * 6 + 2.5, makes 66.6.
+    light = expected(cells, 60, 67, (0.4 * 0.03, 0.0), pitch_nm=30.0)
+    turned = expected(cells, 60, 67, (-0.4 * 0.03, 0.0), pitch_nm=30.0)
+    assert misfit(image, light, frames=100) < 1.2
+    assert misfit(image, turned, frames=100) > 1.5
+
+
+def test_cells_of_one_square_alike_are_that_square(coverage):
+    fine = Sample("x", np.kron(coverage, np.ones((6, 6))), 6)
+    for row, column in [(9.0, 10.0), (3.3, 0.2), (-0.4, 19.4)]:
+        at = FRAME.stage_um(row, column)
+        square = electrons(look_long(coverage, at, seed=1))
+        assert misfit(look_long(fine, at), square, frames=50) < 1.2
+
+
+def test_dust_shades_light_and_stray_light_alike(coverage):
+    specks = {"dust_specks": 4, "dust_radius_px": 8.0, "dust_depth": 0.7}
+    stray = STILL.model_copy(update={"background_e_per_ms": 500.0})
+    dusty = stray.model_copy(update=specks)
+    at = FRAME.stage_um(9, 10)
+    clean = electrons(look_long(coverage, at, stray))
+    glass = dust_transmission(dusty, 64, 0)
+    assert glass.min() < 0.5
+    assert_same_light(look(coverage, at, dusty), glass * clean)
 
 
 def test_every_disturbance_has_its_switch_and_its_size(coverage):
@@ -126,6 +199,42 @@ def test_exposure_takes_time_and_seed_repeats_it(coverage):
     other = look(coverage, FRAME.stage_um(10, 10), noisy, None, SimulatedCameraConfig(), 4)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+PIXELS = SimulatedCameraConfig(maps=SensorMaps(response_nonuniformity=0.3))
+
+
+@pytest.mark.parametrize(
+    ("environment", "camera", "noise_held"),
+    [
+        ({}, QUIET, False),
+        ({}, PIXELS, True),
+        ({"vibration_nm": 20.0}, QUIET, True),
+        ({"dust_specks": 5, "dust_depth": 0.9}, QUIET, True),
+    ],
+    ids=["noise", "pixels", "disturbances", "dust"],
+)
+def test_the_seed_decides_on_each(coverage, environment, camera, noise_held):
+    """One random thing at a time: all others are off, or held."""
+
+    def take(seed):
+        at, disturbed = FRAME.stage_um(10, 10), STILL.model_copy(update=environment)
+        world = make_world(coverage, at, disturbed, camera=camera, seed=seed)
+        if noise_held:
+            world.noise = torch.Generator().manual_seed(0)
+        return world.expose(10.0)
+
+    assert np.array_equal(take(3), take(3))
+    assert not np.array_equal(take(3), take(4))
+
+
+def test_a_frame_can_be_taken_again_with_its_noise(coverage):
+    world = make_world(coverage, FRAME.stage_um(10, 10), camera=SimulatedCameraConfig())
+    world.noise = torch.Generator().manual_seed(7)
+    first, second = world.expose(10.0), world.expose(10.0)
+    world.noise = torch.Generator().manual_seed(7)
+    assert np.array_equal(world.expose(10.0), first)
+    assert not np.array_equal(first, second)
 
 
 def test_brightest_pixel_of_an_open_sample_has_the_stated_light():

@@ -1,0 +1,222 @@
+"""What a simulated sample shows: one value per kind of sample, read from TOML.
+
+A sample is a square field of 180 nm squares, simulated on finer cells. Lengths
+count from the centre of the field, x right and y down; angles turn from x towards y.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self, get_args
+
+from pydantic import AfterValidator, Field, model_validator
+
+from configs.errors import ConfigError
+from configs.value import Fraction, NonNegative, Value
+
+PITCH_NM: Final = 180.0
+_FINE_CELL_NM: Final = 30.0
+_MOST_CELLS: Final = 4096
+
+
+def _divides_a_square(cell_nm: float) -> float:
+    per_square = PITCH_NM / cell_nm
+    if abs(per_square - round(per_square)) > 1e-9 * per_square:
+        raise ValueError(f"expected a whole number of cells in a square of {PITCH_NM:g} nm")
+    return cell_nm
+
+
+Cell = Annotated[float, Field(gt=0, le=PITCH_NM), AfterValidator(_divides_a_square)]
+Length = Annotated[float, Field(ge=-1000, le=1000)]
+Point = Annotated[tuple[Length, Length], Field(strict=False)]
+SizeNm = Annotated[NonNegative, Field(le=1000)]
+
+
+class Fabrication(Value):
+    """What a focused ion beam makes of a drawing; zero switches an error off."""
+
+    corner_radius_nm: SizeNm = 0.0
+    """No corner, open or closed, is sharper; what is narrower than twice that is lost."""
+    overetch_nm: Length = 0.0
+    """By how much every edge moves outwards; negative leaves openings too small."""
+    size_jitter_nm: SizeNm = 0.0
+    """Standard deviation, from one milled feature to the next, of the same."""
+    position_jitter_nm: SizeNm = 0.0
+    """Standard deviation of a feature's place, per axis."""
+    missing: Fraction = 0.0
+    """Probability of a feature not to be milled at all."""
+
+
+class _Field(Value):
+    """A square field of squares, each of n x n cells."""
+
+    squares: Annotated[int, Field(ge=1, le=_MOST_CELLS)] = 64
+    """Along a side of the field."""
+    cell_nm: Cell | None = None
+    """Side of the cells, a whole fraction of 180. None: 30, or 180 for plain squares."""
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> Self:
+        cells = self.squares * self.cells_per_square
+        if cells > _MOST_CELLS:
+            raise ValueError(
+                f"expected at most {_MOST_CELLS} cells along a side, got {cells};"
+                " take fewer squares or larger cells"
+            )
+        return self
+
+    @property
+    def cells_per_square(self) -> int:
+        """Cells along a side of a square."""
+        return round(PITCH_NM / (self.cell_nm or _FINE_CELL_NM))
+
+    @property
+    def side_um(self) -> float:
+        """Side of the field."""
+        return self.squares * PITCH_NM / 1000
+
+
+class _Drawn(_Field):
+    """A field of milled features."""
+
+    fabrication: Fabrication | None = None
+    """None: exactly as drawn."""
+
+
+class Star(_Drawn):
+    """A Siemens star: open wedges as wide as the film between them."""
+
+    kind: Literal["star"] = "star"
+    squares: Annotated[int, Field(ge=3, le=_MOST_CELLS)] = 64
+    spokes: Annotated[int, Field(ge=1, le=1000)] = 36
+    radius_um: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """None: one square less than half the field."""
+    rotation_deg: float = 0.0
+    """Of the first edge of the first spoke, from x towards y."""
+    centre_um: Point = (0.0, 0.0)
+
+    @property
+    def outer_radius_um(self) -> float:
+        """Where the spokes end."""
+        return self.radius_um or (self.squares / 2 - 1) * PITCH_NM / 1000
+
+
+class Light(_Drawn):
+    """A glyph of curved, tapering brush strokes, as large as the field."""
+
+    kind: Literal["light"] = "light"
+
+
+class Block(_Drawn):
+    """Open squares at random places."""
+
+    kind: Literal["block"] = "block"
+    density: Fraction = 0.35
+    """Probability of a square to be open."""
+
+    @property
+    def cells_per_square(self) -> int:
+        """Cells along a side of a square: one, where no edge lies within a square."""
+        if self.cell_nm is None and self.fabrication is None:
+            return 1
+        return super().cells_per_square
+
+
+class Grating(_Drawn):
+    """Open bars, one in the centre."""
+
+    kind: Literal["grating"] = "grating"
+    period_nm: Annotated[float, Field(ge=10)] = 720.0
+    duty: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Open fraction of the period."""
+    angle_deg: float = 0.0
+    """Direction across the bars; zero has them run along y."""
+
+
+class Qr(_Drawn):
+    """A pattern like a QR code: finders in three corners, random modules elsewhere."""
+
+    kind: Literal["qr"] = "qr"
+    modules: Annotated[int, Field(ge=17, le=177)] = 29
+    """Along a side of the code."""
+    module_nm: Annotated[float, Field(ge=10)] = 360.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        needed = self.modules * self.module_nm / PITCH_NM
+        if needed > self.squares:
+            raise ValueError(
+                f"modules of {self.module_nm:g} nm: {self.modules} need {needed:.4g} squares"
+                f" along a side, got {self.squares}; take fewer, smaller, or more squares"
+            )
+        return self
+
+
+class Text(_Drawn):
+    """One line of text, as large as fits with one square around it."""
+
+    kind: Literal["text"] = "text"
+    squares: Annotated[int, Field(ge=3, le=_MOST_CELLS)] = 64
+    text: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Picture(_Field):
+    """Any picture, as large as fits; white is open, grey is partly open cells."""
+
+    kind: Literal["image"] = "image"
+    path: str
+    """In a TOML file: from its folder."""
+
+
+class Mask(Value):
+    """Open fractions from a PNG (white is open) or NPY file, one value per cell."""
+
+    kind: Literal["mask"] = "mask"
+    path: str
+    """In a TOML file: from its folder."""
+    cell_nm: Cell = PITCH_NM
+
+    @property
+    def cells_per_square(self) -> int:
+        """Cells along a side of a square."""
+        return round(PITCH_NM / self.cell_nm)
+
+
+Drawing = Star | Light | Block | Grating | Qr | Text
+AnySample = Drawing | Picture | Mask
+SampleConfig = Annotated[AnySample, Field(discriminator="kind")]
+_KINDS: Final = {kind.model_fields["kind"].default: kind for kind in get_args(AnySample)}
+
+
+def read_sample(path: Path) -> AnySample:
+    """Read a sample from a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, the key and what was expected there.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"sample: cannot read {path}: {error}; check the path") from error
+    return beside(path, parse_sample(text, str(path)))
+
+
+def parse_sample(text: str, source: str) -> AnySample:
+    """Read a sample from TOML text; ``source`` names it in errors."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: expected valid TOML, got: {error}") from error
+    kind = str(values.get("kind"))
+    if kind not in _KINDS:
+        raise ConfigError(f"{source}: kind: expected one of {', '.join(_KINDS)}, got {kind}")
+    sample: AnySample = _KINDS[kind].checked(source, values)
+    return sample
+
+
+def beside(toml: Path, sample: AnySample) -> AnySample:
+    """Return a sample with the path of its picture or mask from a TOML file's folder on."""
+    if isinstance(sample, Picture | Mask):
+        return sample.model_copy(update={"path": str(toml.parent / sample.path)})
+    return sample

@@ -1,0 +1,129 @@
+"""A data set in one call."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from configs.dataset import DatasetPlan, load_dataset_plan
+from configs.errors import ConfigError
+from simulation.cluster import Cluster
+from simulation.dataset import DatasetInfo
+from simulation.dataset_maker import DatasetFiles, check_absent, make_dataset
+from simulation.dataset_scan import GRIDS
+from simulation.paper_folders import export_tiff
+from simulation.workers import LocalWorkers, Workers
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being made, frames or TIFF, how many are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A finished data set.
+
+    Attributes
+    ----------
+    path, datasheet, histogram
+        The set, and what lies beside it.
+    info
+        Plan, software and parts.
+    frames
+        In all parts together.
+    seconds
+        From the plan to the set in its place; TIFF files come after.
+    """
+
+    path: Path
+    datasheet: Path
+    histogram: Path
+    info: DatasetInfo
+    frames: int
+    seconds: float
+
+
+def simulate(
+    preset: str = "paper",
+    *,
+    out: str | Path = "set.zarr",
+    seed: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    tiff: str | Path | None = None,
+    grid: int | None = None,
+    progress: Progress = lambda what, done, of: None,
+) -> Simulation:
+    """Simulate a data set, with a datasheet beside it.
+
+    Parameters
+    ----------
+    preset
+        Name of a data set that ships, or path of a TOML file: ``configs.dataset``.
+    out
+        Where the set goes; must not exist.
+    seed
+        Of everything random; the plan's own if None.
+    workers
+        Threads on this machine, one a core if None. The set does not depend on it.
+    scheduler
+        Address of a Dask scheduler whose workers simulate instead; neither does it
+        depend on those.
+    tiff
+        Folder, which must not exist, for the same as 8-bit TIFF files in the layout of the
+        paper's authors.
+    grid
+        Side of the targets there, 3 if None.
+    progress
+        Told how far it has come.
+
+    Raises
+    ------
+    ConfigError
+        If the plan or the cluster is not usable; nothing has been written then.
+    RunStoreError
+        If a path exists already or cannot be written; nothing half-written is left behind.
+    """
+    _check_choices(workers, scheduler, tiff, grid)
+    plan = _plan(preset, seed)
+    for path in (out, *([] if tiff is None else [tiff])):
+        check_absent(Path(path))
+    began = time.perf_counter()
+    with ExitStack() as stack:
+        who: Workers = LocalWorkers(workers)
+        if scheduler is not None:
+            who = stack.enter_context(Cluster(scheduler))
+        info = make_dataset(plan, Path(out), who, partial(progress, "frames"))
+    seconds = time.perf_counter() - began
+    if tiff is not None:
+        export_tiff(Path(out), Path(tiff), grid or 3, partial(progress, "TIFF"))
+    files = DatasetFiles(Path(out))
+    return Simulation(
+        path=files.set,
+        datasheet=files.datasheet,
+        histogram=files.histogram,
+        info=info,
+        frames=sum(part.frames for part in info.parts),
+        seconds=seconds,
+    )
+
+
+def _check_choices(
+    workers: int | None, scheduler: str | None, tiff: str | Path | None, grid: int | None
+) -> None:
+    """Refuse what would be ignored, or fail only at the end."""
+    if grid is not None and tiff is None:
+        raise ConfigError("grid: expected none without tiff; the set itself has all three")
+    if grid not in (None, *GRIDS):
+        raise ConfigError(f"grid: expected 3, 5 or 7 squares, got {grid}")
+    if workers is not None and scheduler is not None:
+        raise ConfigError("workers: expected none with a scheduler, which has its own")
+
+
+def _plan(preset: str, seed: int | None) -> DatasetPlan:
+    plan = load_dataset_plan(preset)
+    if seed is None:
+        return plan
+    values = {field: getattr(plan, field) for field in DatasetPlan.model_fields}
+    return DatasetPlan.checked("data set", values | {"seed": seed})

@@ -1,0 +1,41 @@
+"""Several wavelengths at once: one frame each."""
+
+from collections.abc import Sequence
+
+import torch
+
+from configs.optics import Optics
+from simulation.forward import ForwardModel
+from simulation.window import beam_window
+
+
+class ColourModel:
+    """Camera images of the same squares in the light of several lasers.
+
+    Parameters
+    ----------
+    optics
+        The instrument at its own wavelength.
+    wavelengths_nm
+        Of the lasers; see ``Optics.at_wavelength`` for what stays.
+    pitch_nm
+        Side of a square.
+
+    Attributes
+    ----------
+    squares
+        Side of the window of squares that holds the widest beam.
+    """
+
+    def __init__(
+        self, optics: Optics, wavelengths_nm: Sequence[float], pitch_nm: float = 180.0
+    ) -> None:
+        colours = [optics.at_wavelength(wavelength) for wavelength in wavelengths_nm]
+        self.squares = max(beam_window(colour, pitch_nm) for colour in colours)
+        self._models = [ForwardModel(o, pitch_nm, squares=self.squares) for o in colours]
+
+    def frames(
+        self, coverage: torch.Tensor, offset_um: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return (batch, wavelengths, image_px, image_px); see ``ForwardModel.frames``."""
+        return torch.stack([model.frames(coverage, offset_um) for model in self._models], 1)

@@ -1,0 +1,81 @@
+"""Frames that are simulated as they are asked for, without end."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset, get_worker_info
+
+from configs.dataset import DatasetPlan, Split
+from configs.errors import ConfigError
+from simulation.dataset_scan import GRIDS, Scan, draw_scan
+from simulation.line_simulator import LineSimulator
+
+_SHUFFLED_FRAMES: Final = 4096
+
+Example = tuple[torch.Tensor, torch.Tensor]
+
+
+class FreshFrames(IterableDataset[Example]):
+    """Endless frames of a plan, with their squares.
+
+    Scans follow one after another, each with a new sample; none is one of those that the
+    plan keeps in a set. Frames of a scan come in random order. The seed of the plan
+    fixes everything; each worker of a ``DataLoader`` takes scans of its own.
+
+    Parameters
+    ----------
+    plan
+        Instrument and samples.
+    split
+        Which parts of the plan to draw, in turn.
+    grid
+        Squares along a side of a target: 3, 5 or 7.
+
+    Yields
+    ------
+    tuple
+        Frame, (y, x), digital numbers, and target, (grid, grid), 0 or 1, both float32.
+
+    Raises
+    ------
+    ConfigError
+        If the plan has no such part, or there is no such grid.
+    """
+
+    def __init__(self, plan: DatasetPlan, *, split: Split = "train", grid: int = 7) -> None:
+        if grid not in GRIDS:
+            raise ConfigError(f"grid: expected 3, 5 or 7 squares, got {grid}")
+        self._parts = [n for n, part in enumerate(plan.parts) if part.split == split]
+        if not self._parts:
+            raise ConfigError(f"data set {plan.name}: expected parts to {split} with, got none")
+        self._plan = plan
+        self._grid = grid
+
+    def __iter__(self) -> Iterator[Example]:
+        worker = get_worker_info()
+        first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        simulator = LineSimulator(self._plan)
+        for number in count(first, step):
+            for part in self._parts:
+                scan = draw_scan(self._plan, part, self._plan.parts[part].scans + number)
+                yield from self._frames(simulator, scan)
+
+    def _frames(self, simulator: LineSimulator, scan: Scan) -> Iterator[Example]:
+        """Yield the frames of a scan in random order, some lines at a time."""
+        random = np.random.default_rng([self._plan.seed, scan.part, scan.number])
+        targets = scan.targets(self._grid).reshape(scan.rows, scan.columns, *2 * (self._grid,))
+        lines = list(scan.lines(simulator.side(scan.cell_nm)))
+        order = random.permutation(scan.rows)
+        for some in np.array_split(order, -(-scan.rows * scan.columns // _SHUFFLED_FRAMES)):
+            frames = np.concatenate([simulator.frames(lines[row]) for row in some])
+            squares = np.concatenate(targets[some])
+            for index in random.permutation(len(frames)):
+                yield _example(frames[index]), _example(squares[index])
+
+
+def _example(array: NDArray[np.integer]) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.float32))

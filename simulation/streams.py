@@ -1,0 +1,39 @@
+"""One seed, many streams of random numbers that know nothing of each other.
+
+What draws from a stream of its own can be switched off, or asked more often, and
+nothing else changes.
+"""
+
+from enum import IntEnum, unique
+
+import numpy as np
+import torch
+
+
+@unique
+class Stream(IntEnum):
+    """Who draws; the numbers are part of what a seed means, so they never change."""
+
+    SENSOR_MAPS = 0
+    SENSOR_NOISE = 1
+    RANDOM_WALK = 2
+    FOCUS_WALK = 3
+    VIBRATION = 4
+    LASER = 5
+    DUST = 6
+
+
+def numpy_stream(seed: int, stream: Stream, *key: int) -> np.random.Generator:
+    """Return one stream of a seed; ``key`` divides it further, by line or by point."""
+    return np.random.default_rng(_sequence(seed, stream, key))
+
+
+def torch_stream(seed: int, stream: Stream, *key: int) -> torch.Generator:
+    """Return the same for torch, on the CPU."""
+    # One word: torch's generator looks at no more than 32 bits of its seed.
+    (word,) = _sequence(seed, stream, key).generate_state(1)
+    return torch.Generator().manual_seed(int(word))
+
+
+def _sequence(seed: int, stream: Stream, key: tuple[int, ...]) -> np.random.SeedSequence:
+    return np.random.SeedSequence(seed, spawn_key=(stream, *key))

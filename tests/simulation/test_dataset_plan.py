@@ -1,0 +1,93 @@
+"""What a data set is, as a value and as TOML."""
+
+import pytest
+
+from configs.dataset import DatasetPlan, dataset_presets, load_dataset_plan
+from configs.errors import ConfigError
+from simulation.dataset_scan import part_sizes
+
+ONE_PART = "name = 'x'\n[[parts]]\nsplit = 'train'\nname = 'a'\nsample = { kind = 'block' }\n"
+
+
+def test_the_paper_is_table_1_of_the_paper():
+    plan = load_dataset_plan("paper")
+    sizes = part_sizes(plan)
+    assert {part.path: size.frames for part, size in zip(plan.parts, sizes, strict=True)} == {
+        "train/block": 12_068,
+        "test/block": 1_000,
+        "test/light": 4_356,
+        "test/ss": 4_356,
+    }
+    assert [part.scans for part in plan.parts] == [3, 1, 1, 1]
+    assert {(size.rows, size.columns) for size in sizes} == {(66, 66)}
+    # What is continuous is not simulated on the squares that it is read on.
+    assert [size.cells_per_square for size in sizes] == [1, 1, 6, 6]
+
+
+@pytest.mark.parametrize("name", dataset_presets())
+def test_every_preset_survives_json(name):
+    plan = load_dataset_plan(name)
+    assert DatasetPlan.model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_a_file_of_the_user(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(
+        "seed = 7\nmargin = 2\nexposure_ms = 5.0\n" + ONE_PART + "scans = 4\n"
+        "[instrument]\nname = 'own'\n[instrument.optics]\ndefocus_wavelengths = 8.0\n"
+    )
+    plan = load_dataset_plan(str(path))
+    assert (plan.seed, plan.margin, plan.parts[0].scans) == (7, 2, 4)
+    assert plan.instrument.optics.defocus_wavelengths == 8.0
+    assert plan.parts[0].frames is None
+
+
+def test_files_of_samples_lie_beside_the_plan(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(ONE_PART.replace("kind = 'block'", "kind = 'mask', path = 'cross.png'"))
+    (part,) = load_dataset_plan(str(path)).parts
+    assert part.sample.path == str(tmp_path / "cross.png")
+
+
+WRONG = {
+    "unknown key": ("sed = 1\n" + ONE_PART, "unknown key sed"),
+    "unknown sample": (ONE_PART.replace("'block'", "'blob'"), "parts.0.sample"),
+    "negative seed": ("seed = -1\n" + ONE_PART, "seed"),
+    "no parts": ("name = 'x'\nparts = []\n", "parts"),
+    "no scan": (ONE_PART + "scans = 0\n", "parts.0.scans"),
+    "no frame": (ONE_PART + "frames = 0\n", "parts.0.frames"),
+    "a path for a name": (ONE_PART.replace("'a'", "'../a'"), "parts.0.name"),
+    "wrong split": (
+        ONE_PART.replace("'train'", "'valid'"),
+        "should be 'train' or 'test', got 'valid'",
+    ),
+    "the same part twice": (ONE_PART + ONE_PART.partition("\n")[2], "got train/a twice"),
+    "NaN": ("exposure_ms = nan\n" + ONE_PART, "exposure_ms"),
+    "NA above the index": (
+        ONE_PART + "[instrument]\nname = 'x'\noptics = { collection_na = 1.2 }\n",
+        "collection_na must be at most medium_index",
+    ),
+    "no TOML": ("name = \n", "expected valid TOML"),
+    "a real camera": (
+        ONE_PART + "[instrument]\nname = 'x'\nstage = { kind = 'gcs', port = 'simulated' }\n",
+        "instrument.stage must be simulated, got gcs",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_wrong_is_named(tmp_path, kind):
+    text, said = WRONG[kind]
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load_dataset_plan(str(path))
+    assert str(path) in str(raised.value)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "said"), [("papre", "one of paper"), ("no.toml", "no.toml")])
+def test_what_is_not_there(name, said):
+    with pytest.raises(ConfigError, match=said):
+        load_dataset_plan(name)
