@@ -156,7 +156,8 @@ def settings() -> None:
 
     refine("camera points: pixel taps", camera_plane, "PIXEL_TAPS", 16, by_modes)
     refine("pupil nodes: margin", camera_plane, "PUPIL_MARGIN", 40, by_modes)
-    refine("smallest mode", modes, "SMALLEST_MODE", 3e-8, by_modes)
+    refine("smallest mode", modes, "SMALLEST_MODE", 3e-7, by_modes)
+    refine("smallest product", modes, "SMALLEST_PRODUCT", 3e-8, by_modes)
     refine(
         "spacing of nodes on the sample, um",
         cropped_spectrum,

@@ -37,7 +37,7 @@ from simulation.window import beam_window
 from simulation.workers import LocalWorkers
 
 THREADS = 2
-BATCH = 256
+BATCH = 128
 DENSITY = 0.35
 SCAN_POINTS = 66
 FINE_CELL_NM = 30.0

@@ -17,7 +17,7 @@ Float64 = NDArray[np.float64]
 
 # Convergence is measured by benchmarks/forward_model.py.
 PUPIL_MARGIN: Final = 8
-PIXEL_TAPS: Final = 8
+PIXEL_TAPS: Final = 6
 
 
 class CameraPlane:

@@ -104,7 +104,10 @@ class ForwardModel:
         """
         field = torch.addmm(self.film, self.amplitudes(coverage, offset_um), self.field)
         points = self._taps.shape[1]
-        intensity = field.square().view(len(field), -1, points, points).sum(dim=1)
+        first, *others = field.view(len(field), -1, points, points).unbind(dim=1)
+        intensity = first * first
+        for part in others:  # real and imaginary, of each component
+            intensity = torch.addcmul(intensity, part, part)
         return self._taps @ intensity @ self._taps.T
 
     def amplitudes(

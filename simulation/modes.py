@@ -29,7 +29,8 @@ from simulation.threads import one_thread
 Float64 = NDArray[np.float64]
 
 # The convergence of each of these is measured by benchmarks/forward_model.py.
-SMALLEST_MODE: Final = 3e-6
+SMALLEST_MODE: Final = 3e-5
+SMALLEST_PRODUCT: Final = 3e-6
 _FARTHEST_OFFSET: Final = 0.55  # of a cell
 
 
@@ -104,7 +105,7 @@ def modes_of(optics: Optics, cell_um: float, cells: int) -> Modes:
     x_um, functions = (torch.from_numpy(a) for a in (axis.x_um, axis.weighted))
     plane = CameraPlane(light, reach_um, None, torch.complex128)
     strength = np.multiply.outer(axis.strength, axis.strength).ravel()
-    kept = torch.from_numpy(np.flatnonzero(strength > SMALLEST_MODE * strength[0]))
+    kept = torch.from_numpy(np.flatnonzero(strength > SMALLEST_PRODUCT * strength[0]))
     products = _product_fields(x_um, functions, kept, light, plane)
     values, vectors = torch.linalg.eigh(products @ products.T)
     mixing = vectors[:, values > SMALLEST_MODE**2 * values[-1]].flip(1)
@@ -177,7 +178,7 @@ def _axis_functions(light: Light, reach_um: float) -> _AxisFunctions:
     kernel = 2 * cutoff * np.sinc(2 * cutoff * (x[:, None] - x))
     values, vectors = np.linalg.eigh(profile[:, None] * kernel * profile)
     strength: Float64 = np.sqrt(np.clip(values[::-1], 0, None))
-    kept = strength > SMALLEST_MODE * strength[0]
+    kept = strength > SMALLEST_PRODUCT * strength[0]
     functions = vectors[:, ::-1][:, kept] / root[:, None]
     weighted = functions * weights[:, None]
     degrees = np.arange(count)

@@ -60,7 +60,7 @@ def test_cells_of_any_size(pitch_nm):
     fast, direct = both_routes(Optics(), pitch_nm)
     windows = random_windows(fast.squares)
     offset = torch.tensor([[0.5, -0.4], [0.0, 0.1], [-0.2, 0.5]]) * pitch_nm / 1000
-    assert relative_l2(fast.frames(windows, offset), direct.frames(windows, offset)) < 2e-5
+    assert relative_l2(fast.frames(windows, offset), direct.frames(windows, offset)) < 1e-4
 
 
 def test_fine_cells_and_squares_show_the_same_image():
@@ -68,7 +68,7 @@ def test_fine_cells_and_squares_show_the_same_image():
     fine = ForwardModel(Optics(), 20.0, squares=135)
     windows = random_windows(15).float()
     same = windows.repeat_interleave(9, 1).repeat_interleave(9, 2)
-    assert relative_l2(fine.frames(same), coarse.frames(windows)) < 1e-5
+    assert relative_l2(fine.frames(same), coarse.frames(windows)) < 1e-4
 
 
 def test_single_precision_agrees_with_double():
@@ -83,9 +83,9 @@ def test_a_frame_costs_few_modes():
         ForwardModel(Optics(beam=BEAMS[beam])) for beam in ("gaussian", "vectorial")
     )
     window = torch.zeros(1, gaussian.squares, gaussian.squares)
-    assert gaussian.amplitudes(window).shape[1] < 130
+    assert gaussian.amplitudes(window).shape[1] < 100
     window = torch.zeros(1, vectorial.squares, vectorial.squares)
-    assert vectorial.amplitudes(window).shape[1] < 300
+    assert vectorial.amplitudes(window).shape[1] < 240
 
 
 def test_field_is_linear_in_the_squares():
@@ -95,14 +95,14 @@ def test_field_is_linear_in_the_squares():
     torch.testing.assert_close(mixed, 0.3 * model.amplitudes(a) + 0.7 * model.amplitudes(b))
 
 
-@pytest.mark.parametrize(("focus_nm", "error"), [(0.0, 1e-6), (20.0, 1e-6), (-13.0, 2e-4)])
+@pytest.mark.parametrize(("focus_nm", "error"), [(0.0, 5e-5), (20.0, 5e-5), (-13.0, 2e-4)])
 def test_focus_moves_the_sample(focus_nm, error):
     moved = Light.of(Optics()).refocused(focus_nm / 1000)
     direct = CroppedSpectrum(moved, 15, 180.0, dtype=torch.float64)
     model = FocusSeries(Optics(), 180.0).at(focus_nm)
     windows = random_windows(15)
     frames = model.frames(windows.float()).double()
-    assert relative_l2(frames, direct.frames(windows)) < max(error, 1e-5)
+    assert relative_l2(frames, direct.frames(windows)) < error
     still = ForwardModel(Optics()).frames(windows.float()).double()
     assert focus_nm == 0 or relative_l2(still, direct.frames(windows)) > 10 * error
 
@@ -131,7 +131,7 @@ def test_gradients_with_respect_to_the_light_are_those_of_the_direct_route():
 
     direct = gradients(lambda light: CroppedSpectrum(light, 15, 180.0, dtype=torch.float64))
     fast = gradients(lambda light: ForwardModel(optics, light=light, dtype=torch.float64))
-    torch.testing.assert_close(fast, direct, rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(fast, direct, rtol=5e-4, atol=1e-9)
 
 
 def test_gradients_with_respect_to_the_object_are_those_of_finite_differences():
