@@ -152,7 +152,7 @@ def settings() -> None:
     def by_modes() -> Images:
         modes.modes_of.cache_clear()
         modes.nominal_fields.cache_clear()
-        return ForwardModel(SCALAR, squares=15, dtype=torch.float64).frames(masks).numpy()
+        return ForwardModel(SCALAR, cells=15, dtype=torch.float64).frames(masks).numpy()
 
     refine("camera points: pixel taps", camera_plane, "PIXEL_TAPS", 16, by_modes)
     refine("pupil nodes: margin", camera_plane, "PUPIL_MARGIN", 40, by_modes)
@@ -188,10 +188,10 @@ def routes() -> None:
     )
     for name, optics in (("scalar", SCALAR), ("vectorial", VECTORIAL)):
         model = ForwardModel(optics)
-        masks = random_masks(model.squares, 1)
+        masks = random_masks(model.cells, 1)
         compare(f"random squares, {name}", optics, masks, 180.0, 8)
     star = load_sample("ss")
-    cells, n = ForwardModel(SCALAR, 30.0).squares, star.cells_per_square
+    cells, n = ForwardModel(SCALAR, 30.0).cells, star.cells_per_square
     row_, column = 20 * n, 24 * n
     part = torch.from_numpy(star.cells[row_ : row_ + cells, column : column + cells])[None]
     compare("part of the star, cells of 30 nm", SCALAR, part, 30.0, 2)
@@ -202,7 +202,7 @@ def compare(
 ) -> None:
     """Print the errors of both fast routes."""
     reference = plain(optics, masks, samples, 160.0, cell_nm)
-    fast = ForwardModel(optics, cell_nm, squares=masks.shape[1]).frames(masks.float()).numpy()
+    fast = ForwardModel(optics, cell_nm, cells=masks.shape[1]).frames(masks.float()).numpy()
     direct = cropped(optics, masks, cell_nm)
     row(name, errors(direct, reference) + errors(fast, reference))
 

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import opticalnet
+from configs.geometry import SQUARE_NM
 from configs.instrument import (
     Environment,
     Sensor,
@@ -27,7 +28,6 @@ from configs.instrument import (
 )
 from configs.optics import FocusedBeam, Optics
 from configs.sample import (
-    PITCH_NM,
     Block,
     Fabrication,
     Grating,
@@ -154,7 +154,7 @@ def frames_of_lens(panels: list[Axes], lens: FocusedBeam) -> None:
         )
     ]
     squares = random_squares(15)
-    half_um = 15 * PITCH_NM / 2000
+    half_um = 15 * SQUARE_NM / 2000
     shown = draw_map(panels[0], squares, (-half_um, half_um), "gray", Normalize(0, 1))
     x, _ = focus_points()
     focus = focus_field(Rays.of(Optics(beam=lens)), x, x).abs().square().sum(dim=0)
@@ -220,7 +220,7 @@ def draw_sample(panel: Axes, title: str, config: SampleConfig, bar_um: float) ->
     """Draw the milled fraction of the cells of a sample."""
     sample = make_sample(config, seed=2)
     panel.imshow(sample.cells, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
-    cell_um = PITCH_NM / 1000 / sample.cells_per_square
+    cell_um = SQUARE_NM / 1000 / sample.cells_per_square
     frame_map(panel, bar_um / cell_um, f"{bar_um:g} µm")
     panel.set_title(title, fontsize=10)
 
@@ -313,9 +313,9 @@ def pixel_maps(panels: list[Axes]) -> None:
 
 def drifted(panel: Axes, displacement_nm: np.ndarray, focus_nm: float) -> None:
     """Draw how a frame at the end of a scan differs from the same at its start."""
-    series = FocusSeries(Optics(), PITCH_NM)
+    series = FocusSeries(Optics(), SQUARE_NM)
     nominal, moved = series.at(0.0), series.at(focus_nm)
-    squares = torch.from_numpy(random_squares(nominal.squares)).float()[None]
+    squares = torch.from_numpy(random_squares(nominal.cells)).float()[None]
     scale = PEAK_E / nominal.open_peak()
     before = scale * nominal.frames(squares)[0].numpy()
     offset_um = torch.from_numpy(displacement_nm[None] / 1000).float()

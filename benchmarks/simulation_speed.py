@@ -26,8 +26,9 @@ from peers.work import Work, frames_per_s
 from torch.utils.flop_counter import FlopCounterMode
 
 from configs.dataset import DatasetPlan, PartPlan
+from configs.geometry import SQUARE_NM
 from configs.optics import GaussianBeam, Optics
-from configs.sample import PITCH_NM, Block
+from configs.sample import Block
 from simulation.cropped_spectrum import CroppedSpectrum
 from simulation.dataset_scan import draw_scan
 from simulation.forward import ForwardModel
@@ -81,7 +82,7 @@ def sensor_on() -> float:
     part = PartPlan(split="train", name="block", sample=Block())
     plan = DatasetPlan(name="speed", parts=(part,))
     simulator = LineSimulator(plan)
-    lines = list(draw_scan(plan, 0, 0).lines(simulator.side(PITCH_NM)))
+    lines = list(draw_scan(plan, 0, 0).lines(simulator.side(SQUARE_NM)))
     workers = LocalWorkers(THREADS)
     duration = seconds(lambda: list(workers.run(simulator, lines)))
     return sum(len(line.power) for line in lines) / duration
@@ -100,7 +101,7 @@ def gradient() -> tuple[float, float]:
     """Seconds for the gradient of a scan's misfit, and peak memory of its process in MB."""
     torch.set_num_threads(THREADS)
     model = ForwardModel(Optics())
-    squares, side = SCAN_POINTS - 2, model.squares
+    squares, side = SCAN_POINTS - 2, model.cells
     logits = torch.zeros(squares, squares, requires_grad=True)
     measured = torch.rand(SCAN_POINTS**2, *2 * (model.optics.image_px,)) / 100
 
@@ -132,7 +133,7 @@ def peers_work(masks: np.ndarray) -> Work:
     assert isinstance(optics.beam, GaussianBeam)
     pixel_um = optics.pixel_nm / 1000
     pixels = (np.arange(optics.roi_px + 1) - optics.roi_px / 2) * pixel_um
-    squares = (np.arange(masks.shape[1] + 1) - masks.shape[1] / 2) * PITCH_NM / 1000
+    squares = (np.arange(masks.shape[1] + 1) - masks.shape[1] / 2) * SQUARE_NM / 1000
     shared = np.minimum(pixels[1:, None], squares[1:]) - np.maximum(
         pixels[:-1, None], squares[:-1]
     )
@@ -208,7 +209,7 @@ def main() -> None:
     parser.add_argument("--environments", type=Path, default=default)
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
-    masks = random_squares(ForwardModel(Optics()).squares)
+    masks = random_squares(ForwardModel(Optics()).cells)
     rate = print_ours(masks)
     with tempfile.TemporaryDirectory() as folder:
         print_peers(masks, rate, arguments.environments, Path(folder))

@@ -13,6 +13,10 @@ sample.
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+SQUARE_NM: Final = 180.0
+"""Side of a square: the grid of every sample."""
 
 
 @dataclass(frozen=True, slots=True)

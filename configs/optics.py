@@ -105,6 +105,11 @@ class Optics(Value):
         """Side of a binned pixel, referred to the sample."""
         return self.pixel_nm * self.binning
 
+    @property
+    def window_um(self) -> float:
+        """Side of the camera's window, referred to the sample."""
+        return self.roi_px * self.pixel_nm / 1000
+
     def at_wavelength(self, wavelength_nm: float) -> "Optics":
         """Return the same instrument with another laser: planes and pupils stay."""
         values = self.model_dump()

@@ -11,21 +11,21 @@ from typing import Annotated, Final, Literal, Self, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from configs.errors import ConfigError
+from configs.geometry import SQUARE_NM
 from configs.value import Fraction, NonNegative, Value
 
-PITCH_NM: Final = 180.0
 _FINE_CELL_NM: Final = 30.0
 _MOST_CELLS: Final = 4096
 
 
 def _divides_a_square(cell_nm: float) -> float:
-    per_square = PITCH_NM / cell_nm
+    per_square = SQUARE_NM / cell_nm
     if abs(per_square - round(per_square)) > 1e-9 * per_square:
-        raise ValueError(f"expected a whole number of cells in a square of {PITCH_NM:g} nm")
+        raise ValueError(f"expected a whole number of cells in a square of {SQUARE_NM:g} nm")
     return cell_nm
 
 
-Cell = Annotated[float, Field(gt=0, le=PITCH_NM), AfterValidator(_divides_a_square)]
+Cell = Annotated[float, Field(gt=0, le=SQUARE_NM), AfterValidator(_divides_a_square)]
 Length = Annotated[float, Field(ge=-1000, le=1000)]
 Point = Annotated[tuple[Length, Length], Field(strict=False)]
 SizeNm = Annotated[NonNegative, Field(le=1000)]
@@ -67,12 +67,12 @@ class _Field(Value):
     @property
     def cells_per_square(self) -> int:
         """Cells along a side of a square."""
-        return round(PITCH_NM / (self.cell_nm or _FINE_CELL_NM))
+        return round(SQUARE_NM / (self.cell_nm or _FINE_CELL_NM))
 
     @property
     def side_um(self) -> float:
         """Side of the field."""
-        return self.squares * PITCH_NM / 1000
+        return self.squares * SQUARE_NM / 1000
 
 
 class _Drawn(_Field):
@@ -97,7 +97,7 @@ class Star(_Drawn):
     @property
     def outer_radius_um(self) -> float:
         """Where the spokes end."""
-        return self.radius_um or (self.squares / 2 - 1) * PITCH_NM / 1000
+        return self.radius_um or (self.squares / 2 - 1) * SQUARE_NM / 1000
 
 
 class Light(_Drawn):
@@ -142,7 +142,7 @@ class Qr(_Drawn):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        needed = self.modules * self.module_nm / PITCH_NM
+        needed = self.modules * self.module_nm / SQUARE_NM
         if needed > self.squares:
             raise ValueError(
                 f"modules of {self.module_nm:g} nm: {self.modules} need {needed:.4g} squares"
@@ -173,12 +173,12 @@ class Mask(Value):
     kind: Literal["mask"] = "mask"
     path: str
     """In a TOML file: from its folder."""
-    cell_nm: Cell = PITCH_NM
+    cell_nm: Cell = SQUARE_NM
 
     @property
     def cells_per_square(self) -> int:
         """Cells along a side of a square."""
-        return round(PITCH_NM / self.cell_nm)
+        return round(SQUARE_NM / self.cell_nm)
 
 
 Drawing = Star | Light | Block | Grating | Qr | Text

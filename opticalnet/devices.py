@@ -7,7 +7,7 @@ from types import TracebackType
 
 from acquisition.scanner import Instrument
 from configs.errors import DeviceError
-from configs.geometry import SampleGeometry
+from configs.geometry import SQUARE_NM, SampleGeometry
 from configs.instrument import (
     SIMULATED_PORT,
     Environment,
@@ -17,7 +17,6 @@ from configs.instrument import (
     SimulatedCameraConfig,
     SimulatedStageConfig,
 )
-from configs.sample import PITCH_NM
 from drivers.clock import WallClock
 from drivers.gcs import GcsStage
 from drivers.micromanager import MicroManagerCamera, MicroManagerStage
@@ -128,7 +127,7 @@ def _open_camera(
     assert config.environment is not None, "and an environment"
     rows, columns = sample.coverage.shape
     directions = config.stage.x_direction, config.stage.y_direction
-    geometry = SampleGeometry(rows, columns, PITCH_NM, config.travel.centre_um, directions)
+    geometry = SampleGeometry(rows, columns, SQUARE_NM, config.travel.centre_um, directions)
     world = World(
         sample=sample,
         geometry=geometry,

@@ -14,8 +14,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from configs.geometry import SQUARE_NM
 from configs.optics import Optics
-from configs.sample import PITCH_NM
 from opticalnet.light_view import EXPOSURE_MS, FAR_SQUARES, LightView
 from opticalnet.look import BLUE, CHALK, GREY, INK, PAPER, RED, frame_map, save_picture
 
@@ -23,7 +23,7 @@ Float64 = NDArray[np.float64]
 
 _LIGHT: Final = "inferno"
 _CHANGE: Final = "berlin"
-_PITCH_UM: Final = PITCH_NM / 1000
+_PITCH_UM: Final = SQUARE_NM / 1000
 
 
 def save_figure(path: Path, view: LightView) -> None:

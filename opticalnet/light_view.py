@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from acquisition.plan import ScanPlan
 from configs.errors import ConfigError
+from configs.geometry import SQUARE_NM
 from configs.instrument import Environment, InstrumentConfig, SimulatedCameraConfig
 from configs.optics import Optics
-from configs.sample import PITCH_NM
 from configs.toml import load_instrument
 from opticalnet.devices import rehearsal
 from opticalnet.light_measures import (
@@ -217,9 +217,9 @@ class _Place:
     def __init__(self, sample: Sample, optics: Optics) -> None:
         n = sample.cells_per_square
         self.sample = sample
-        self._cell_um = PITCH_NM / n / 1000
-        side = max(beam_window(optics, PITCH_NM / n), 2 * (FAR_SQUARES + 1) * n + 1)
-        self.model = ForwardModel(optics, PITCH_NM / n, squares=side, dtype=torch.float64)
+        self._cell_um = SQUARE_NM / n / 1000
+        side = max(beam_window(optics, SQUARE_NM / n), 2 * (FAR_SQUARES + 1) * n + 1)
+        self.model = ForwardModel(optics, SQUARE_NM / n, cells=side, dtype=torch.float64)
         rows, columns = sample.coverage.shape
         self.square = rows // 3, columns // 3
         top, left = (square * n + n // 2 - side // 2 + side for square in self.square)
@@ -270,7 +270,7 @@ def _beam(light: Light, x_um: Float64) -> BeamView:
         intensity=intensity / intensity.max(),
         fwhm_nm=contour_widths(intensity, x_um),
         shares=component_shares(light),
-        inner_share=1 - light_outside(light, 1.5 * PITCH_NM / 1000),
+        inner_share=1 - light_outside(light, 1.5 * SQUARE_NM / 1000),
     )
 
 

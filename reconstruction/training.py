@@ -18,6 +18,7 @@ from typing import Final
 import torch
 from torch.nn import functional
 
+from configs.geometry import SQUARE_NM
 from configs.instrument import SensorMaps, SimulatedCameraConfig
 from configs.optics import Optics
 from reconstruction.network import (
@@ -31,7 +32,6 @@ from reconstruction.patterns import PatternMaker
 from simulation.forward import ForwardModel
 from simulation.sensor import SensorModel
 
-PITCH_NM: Final = 180.0
 _BATCH: Final = 512
 _LEARNING_RATE: Final = 2e-3
 _WARM_UP_STEPS: Final = 300
@@ -55,8 +55,8 @@ class FreshFrames:
     generator: torch.Generator
 
     def __post_init__(self) -> None:
-        self._model = ForwardModel(self.optics, PITCH_NM)
-        self._patterns = PatternMaker(self._model.squares, self.generator)
+        self._model = ForwardModel(self.optics, SQUARE_NM)
+        self._patterns = PatternMaker(self._model.cells, self.generator)
         self._open_peak_e = self.camera.open_peak_e_per_ms * _EXPOSURE_MS
         self._electrons = self._open_peak_e / self._model.open_peak()
         self._batches = 0
@@ -73,7 +73,7 @@ class FreshFrames:
         electrons = self._model.frames(coverage, offset_um) * (self._electrons * power)
         adu = self._sensor.expose(electrons.clamp(min=0), _EXPOSURE_MS, self.generator)
         amplitude = relative_amplitude(adu, self.camera.sensor, self._open_peak_e)
-        edge = (self._model.squares - grid) // 2
+        edge = (self._model.cells - grid) // 2
         centre = slice(edge, edge + grid)
         return amplitude, (coverage[:, centre, centre] >= 0.5).float()
 
@@ -149,7 +149,7 @@ def _start_from_network(network: FrameNetwork, start: Path) -> None:
 
     with safetensors.safe_open(str(start), framework="pt") as file:
         grid = json.loads(file.metadata()["architecture"])["grid"]
-    other = load_network(start, grid=grid, optics=Optics(), pitch_nm=PITCH_NM)
+    other = load_network(start, grid=grid, optics=Optics(), pitch_nm=SQUARE_NM)
     if replace(other.architecture, grid=network.architecture.grid) != network.architecture:
         raise SystemExit(f"{start}: its sizes differ: {other.architecture}")
     state = {k: v for k, v in other.state_dict().items() if not k.startswith("head.")}
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     network = train(arguments.grid, arguments.steps, arguments.seed, arguments.start)
-    save_network(network, Optics(), PITCH_NM, arguments.out)
+    save_network(network, Optics(), SQUARE_NM, arguments.out)
 
 
 if __name__ == "__main__":

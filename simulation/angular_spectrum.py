@@ -46,7 +46,7 @@ class AngularSpectrum:
         self._repeat = samples_per_cell
         self._spacing_um = cell_nm / 1000 / samples_per_cell
         self._side = 2 * round(period_um / self._spacing_um / 2)
-        camera_um = light.optics.roi_px * light.optics.pixel_nm / 1000
+        camera_um = light.optics.window_um
         if self._side * self._spacing_um < camera_um:
             raise ConfigError(
                 f"period: expected more than the camera's window, {camera_um:.1f} um,"

@@ -126,10 +126,9 @@ def collection(light: Light, disc: Disc) -> torch.Tensor:
 
 def _pupil_nodes(optics: Optics, reach_um: float) -> int:
     """Half the number of radians that the integrand turns through, and a margin."""
-    half_window_um = optics.roi_px * optics.pixel_nm / 2000
     wavelength_um = optics.wavelength_nm / 1000
     distance_um = optics.defocus_wavelengths * wavelength_um
-    turned_um = half_window_um + reach_um + distance_um / 2
+    turned_um = optics.window_um / 2 + reach_um + distance_um / 2
     return int(2 * math.pi * optics.collection_na / wavelength_um * turned_um) + PUPIL_MARGIN
 
 

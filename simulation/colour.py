@@ -10,7 +10,7 @@ from simulation.window import beam_window
 
 
 class ColourModel:
-    """Camera images of the same squares in the light of several lasers.
+    """Camera images of the same mask in the light of several lasers.
 
     Parameters
     ----------
@@ -18,21 +18,21 @@ class ColourModel:
         The instrument at its own wavelength.
     wavelengths_nm
         Of the lasers; see ``Optics.at_wavelength`` for what stays.
-    pitch_nm
-        Side of a square.
+    cell_nm
+        Side of a cell.
 
     Attributes
     ----------
-    squares
-        Side of the window of squares that holds the widest beam.
+    cells
+        Side of the window of cells that holds the widest beam.
     """
 
     def __init__(
-        self, optics: Optics, wavelengths_nm: Sequence[float], pitch_nm: float = 180.0
+        self, optics: Optics, wavelengths_nm: Sequence[float], cell_nm: float = 180.0
     ) -> None:
         colours = [optics.at_wavelength(wavelength) for wavelength in wavelengths_nm]
-        self.squares = max(beam_window(colour, pitch_nm) for colour in colours)
-        self._models = [ForwardModel(o, pitch_nm, squares=self.squares) for o in colours]
+        self.cells = max(beam_window(colour, cell_nm) for colour in colours)
+        self._models = [ForwardModel(o, cell_nm, cells=self.cells) for o in colours]
 
     def frames(
         self, coverage: torch.Tensor, offset_um: torch.Tensor | None = None

@@ -13,7 +13,7 @@ from typing import Final
 
 from configs.dataset import DatasetPlan
 from configs.errors import RunStoreError
-from configs.sample import PITCH_NM
+from configs.geometry import SQUARE_NM
 from simulation.dataset import DatasetInfo
 from simulation.dataset_scan import PartSize, ScanLine, draw_scan, part_sizes
 from simulation.dataset_writer import DatasetWriter
@@ -75,7 +75,7 @@ def make_dataset(
     sizes = part_sizes(plan)
     simulator = LineSimulator(plan)
     for size in sizes:
-        simulator.side(PITCH_NM / size.cells_per_square)
+        simulator.side(SQUARE_NM / size.cells_per_square)
     with _disk_errors(out):
         _check_room(files.set, plan, sizes)
         with _draft_beside(files.set) as draft:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from configs.dataset import DatasetPlan
 from configs.errors import ConfigError
-from configs.sample import PITCH_NM
+from configs.geometry import SQUARE_NM
 from simulation.environment import Disturbances
 from simulation.samples import Sample, make_sample
 
@@ -90,7 +90,7 @@ class Scan:
     @property
     def cell_nm(self) -> float:
         """Side of a cell of the sample."""
-        return PITCH_NM / self.sample.cells_per_square
+        return SQUARE_NM / self.sample.cells_per_square
 
     def lines(self, side: int) -> Iterator[ScanLine]:
         """Yield the lines in turn, for windows of ``side`` x ``side`` cells."""
@@ -138,7 +138,7 @@ def draw_scan(plan: DatasetPlan, part: int, number: int) -> Scan:
     rows, columns = (side + 2 * plan.margin for side in sample.coverage.shape)
     row, column = np.divmod(np.arange(rows * columns), columns)
     path = Disturbances(plan.environment, seed).at(_times_s(plan, rows * columns))
-    target_nm = PITCH_NM * np.stack([column - (columns - 1) / 2, row - (rows - 1) / 2], axis=1)
+    target_nm = SQUARE_NM * np.stack([column - (columns - 1) / 2, row - (rows - 1) / 2], axis=1)
     line_focus_nm = np.rint(path.focus_nm.reshape(rows, columns).mean(axis=1))
     return Scan(
         part=part,

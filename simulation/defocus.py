@@ -16,13 +16,13 @@ class FocusSeries:
 
     Parameters
     ----------
-    optics, pitch_nm
+    optics, cell_nm
         See ``ForwardModel``.
     """
 
-    def __init__(self, optics: Optics, pitch_nm: float) -> None:
+    def __init__(self, optics: Optics, cell_nm: float) -> None:
         self._optics = optics
-        self._pitch_nm = pitch_nm
+        self._cell_nm = cell_nm
         self._light = Light.of(optics)
         self._plane = lru_cache(maxsize=4)(self._new_plane)
         self._between = lru_cache(maxsize=4)(self._new_between)
@@ -42,4 +42,4 @@ class FocusSeries:
 
     def _new_plane(self, plane: int) -> ForwardModel:
         light = self._light.refocused(plane * _PLANE_NM / 1000)
-        return ForwardModel(self._optics, self._pitch_nm, light=light)
+        return ForwardModel(self._optics, self._cell_nm, light=light)

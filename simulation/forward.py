@@ -1,4 +1,4 @@
-"""From squares to light on the camera: the fast route.
+"""From cells to light on the camera: the fast route.
 
 The beam is fixed and the sample moves. The camera field of every mode of
 ``simulation.modes`` is computed once; then a frame is one matrix product, for any mask
@@ -24,10 +24,10 @@ class ForwardModel:
     ----------
     optics
         The light, as numbers.
-    pitch_nm
-        Side of a square, or of a smaller cell.
-    squares
-        Side of the window of squares on the sample, film around it; ``None``: as many as hold
+    cell_nm
+        Side of a cell: a square of 180 nm, or a finer one.
+    cells
+        Side of the window of cells on the sample, film around it; ``None``: as many as hold
         the beam.
     light
         Parameters in place of the numbers in ``optics``, which still choose the modes:
@@ -39,6 +39,10 @@ class ForwardModel:
 
     Attributes
     ----------
+    optics, cell_um, cells
+        As given; ``cells`` is the side of the window.
+    modes
+        The basis in which masks are seen.
     film, field
         (values,) and (modes, values): what the camera's points see of the closed film, and
         of each mode.
@@ -57,20 +61,20 @@ class ForwardModel:
     def __init__(
         self,
         optics: Optics,
-        pitch_nm: float = 180.0,
+        cell_nm: float = 180.0,
         *,
-        squares: int | None = None,
+        cells: int | None = None,
         light: Light | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         self.optics = optics
-        self.pitch_um = pitch_nm / 1000
-        self.squares = squares or beam_window(optics, pitch_nm)
-        check_window(optics, self.squares, pitch_nm)
-        self.modes = modes_of(optics, self.pitch_um, self.squares)
+        self.cell_um = cell_nm / 1000
+        self.cells = cells or beam_window(optics, cell_nm)
+        check_window(optics, self.cells, cell_nm)
+        self.modes = modes_of(optics, self.cell_um, self.cells)
         if light is None:
-            film, field, taps = nominal_fields(optics, self.pitch_um, self.squares)
+            film, field, taps = nominal_fields(optics, self.cell_um, self.cells)
         else:
             film, field, taps = camera_fields(self.modes, light)
 
@@ -85,16 +89,16 @@ class ForwardModel:
     def frames(
         self, coverage: torch.Tensor, offset_um: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return camera images of windows of squares.
+        """Return camera images of windows of cells.
 
         Parameters
         ----------
         coverage
-            (batch, squares, squares), the milled fraction of each square; the
-            beam axis goes through the middle one.
+            (batch, cells, cells), the milled fraction of each cell; the beam axis goes
+            through the middle one.
         offset_um
-            (batch, 2), by how much (x, y) the squares are displaced from that
-            position, at most half a pitch; ``None`` is zero.
+            (batch, 2), by how much (x, y) the cells are displaced from that position, at
+            most half of one; ``None`` is zero.
 
         Returns
         -------
@@ -122,7 +126,7 @@ class ForwardModel:
 
     def open_peak(self) -> float:
         """Brightest pixel of an all-open sample, fraction of the incident power."""
-        everything = torch.ones(1, self.squares, self.squares, device=self.field.device)
+        everything = torch.ones(1, self.cells, self.cells, device=self.field.device)
         return float(self.frames(everything).max())
 
     def blended(self, other: Self, share: float) -> Self:

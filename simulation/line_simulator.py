@@ -38,13 +38,13 @@ class LineSimulator:
     def side(self, cell_nm: float) -> int:
         """Return the side of the window of cells that holds the beam."""
         with one_thread():
-            return self._bench(cell_nm, 0.0)[0].squares
+            return self._bench(cell_nm, 0.0)[0].cells
 
     def frames(self, line: ScanLine) -> Images:
         """Simulate the images of a line, (points, y, x)."""
         with one_thread(), torch.inference_mode():
             model, detector = self._bench(line.cell_nm, line.focus_nm)
-            cells, side = torch.from_numpy(line.cells), model.squares
+            cells, side = torch.from_numpy(line.cells), model.cells
             windows = cells.unfold(0, side, 1).unfold(1, side, 1)[line.top, line.left]
             light = model.frames(windows, torch.from_numpy(line.offset_um))
             noise = torch_stream(

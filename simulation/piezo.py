@@ -19,12 +19,13 @@ from typing import Final, Self
 
 import numpy as np
 
+from configs.geometry import SQUARE_NM
+
 ON_TARGET_WINDOW_UM: Final = 0.002
 """An axis counts as on target inside this distance ..."""
 ON_TARGET_DWELL_S: Final = 0.001
 """... once it has stayed there for this long."""
 
-_SQUARE_NM: Final = 180.0
 _SETTLED_NM: Final = 1.0
 _NOISE_TONES: Final = 16
 # Full-stroke hysteresis is 2 * sum(share * width) = 12 % of the range, and creep 1.5 % of a
@@ -73,7 +74,7 @@ class _Decay:
 
 
 # Settling time times rate, for a step of one square: the root of (1 + s) exp(-s) = 1 / 180.
-_SETTLING_RADIANS: Final = _Decay.starting(_SQUARE_NM, 0.0, 1.0).time_within(_SETTLED_NM)
+_SETTLING_RADIANS: Final = _Decay.starting(SQUARE_NM, 0.0, 1.0).time_within(_SETTLED_NM)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import shapely
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
+from configs.geometry import SQUARE_NM
 from configs.sample import (
-    PITCH_NM,
     AnySample,
     Block,
     Drawing,
@@ -36,7 +36,7 @@ from simulation.rasterise import covered_area, resample
 
 Float64 = NDArray[np.float64]
 
-_PITCH_UM: Final = PITCH_NM / 1000
+_PITCH_UM: Final = SQUARE_NM / 1000
 _NAMED: Final[dict[str, Drawing]] = {
     "ss": Star(),
     "light": Light(),

@@ -78,7 +78,7 @@ class World:
         now = self._disturbances.at(np.array([time_s]))
         model = self._focus.at(float(now.focus_nm[0]))
         displaced_nm = (float(now.displacement_nm[0, 0]), float(now.displacement_nm[0, 1]))
-        light = model.frames(*self._cells.under_beam(stage_um, displaced_nm, model.squares))
+        light = model.frames(*self._cells.under_beam(stage_um, displaced_nm, model.cells))
         image: NDArray[np.uint16] = self._detector.record(
             light, now.power, exposure_ms, self.noise
         )[0]

@@ -14,8 +14,8 @@ from acquisition.observer import SilentObserver
 from acquisition.provenance import Provenance
 from acquisition.store import Run, RunInfo
 from acquisition.writer import RunWriter
+from configs.geometry import SQUARE_NM
 from configs.optics import Optics
-from configs.sample import PITCH_NM
 from configs.toml import parse_instrument
 from opticalnet.api import plan_scan
 from opticalnet.devices import open_instrument
@@ -65,7 +65,7 @@ def match(image: np.ndarray, other: np.ndarray) -> float:
 
 def under_the_beam(is_open: np.ndarray) -> np.ndarray:
     """Light through a film with the beam on each square in turn."""
-    across_nm = np.subtract.outer(*[np.arange(len(is_open)) * PITCH_NM] * 2)
+    across_nm = np.subtract.outer(*[np.arange(len(is_open)) * SQUARE_NM] * 2)
     beam = 0.5 ** ((2 * across_nm / Optics().beam.fwhm_nm) ** 2)
     light: np.ndarray = beam @ is_open @ beam
     return light
@@ -96,8 +96,8 @@ def test_both_take_the_same_points(both_runs: dict[str, Run]) -> None:
     assert [record["index"] for record in records[0]] == list(range(48))
     targets = np.array([record["target_um"] for record in records[0]]).reshape(6, 8, 2)
     assert targets.mean(axis=(0, 1)) == pytest.approx((100, 100))
-    assert np.diff(targets[..., 0], axis=1) == pytest.approx(PITCH_NM / 1000)
-    assert np.diff(targets[..., 1], axis=0) == pytest.approx(PITCH_NM / 1000)
+    assert np.diff(targets[..., 0], axis=1) == pytest.approx(SQUARE_NM / 1000)
+    assert np.diff(targets[..., 1], axis=0) == pytest.approx(SQUARE_NM / 1000)
 
 
 @pytest.mark.parametrize("name", ["simulated", "micromanager-demo"])
@@ -175,7 +175,7 @@ def test_whichever_way_the_axes_lie(
 
     # The stage went the way that its mounting asks for, and visited in this order.
     readback = run.points().readback_um.reshape(12, 12, 2)
-    pitch_um = PITCH_NM / 1000
+    pitch_um = SQUARE_NM / 1000
     across, down = np.diff(readback, axis=1)[..., 0], np.diff(readback, axis=0)[..., 1]
     assert np.allclose(across, directions[0] * pitch_um, atol=0.01)
     assert np.allclose(down, directions[1] * pitch_um, atol=0.01)

@@ -83,7 +83,7 @@ def test_modes_share_out_the_light_of_any_mask(beam: GaussianBeam | FocusedBeam)
     optics = Optics(beam=beam, film_amplitude=0, defocus_wavelengths=2.0)
     model = ForwardModel(optics, dtype=torch.float64)
     generator = torch.Generator().manual_seed(3)
-    masks = torch.rand(4, model.squares, model.squares, generator=generator).round()
+    masks = torch.rand(4, model.cells, model.cells, generator=generator).round()
     in_modes = (model.amplitudes(masks).numpy() * mode_strengths(model)) ** 2
     caught = model.frames(masks).sum(dim=(1, 2)).numpy()
     np.testing.assert_allclose(in_modes.sum(axis=1), caught, rtol=5e-3)
@@ -99,7 +99,7 @@ def test_as_many_modes_lie_above_the_noise_as_a_frame_has_information_for() -> N
     electrons = 2000 / model.open_peak()
     variance = 0.18**2 * 0.35 * 0.65
     generator = torch.Generator().manual_seed(1)
-    masks = torch.rand(8, model.squares, model.squares, generator=generator) < 0.35
+    masks = torch.rand(8, model.cells, model.cells, generator=generator) < 0.35
     told = []
     for mask in masks:
         amplitudes = model.amplitudes(mask[None])[0]
@@ -126,7 +126,7 @@ def test_caught_light_of_a_wide_beam_is_what_the_textbook_says() -> None:
     # A film like glass lets the beam's far tails through, too.
     optics = Optics(beam=GaussianBeam(fwhm_nm=2500), film_amplitude=0.999)
     model = ForwardModel(optics, dtype=torch.float64)
-    everything = torch.ones(1, model.squares, model.squares)
+    everything = torch.ones(1, model.cells, model.cells)
     side_um, caught = caught_light(model.frames(everything)[0].numpy(), optics)
     waist_um = 2.5 / math.sqrt(2 * math.log(2))
     range_um = math.pi * waist_um**2 / 0.633

@@ -39,9 +39,9 @@ BEAMS = {
 def test_three_routes_one_answer(beam):
     optics = Optics(beam=beam, collection_zernike_waves=(0, 0, 0, 0, 0.04), **OPTICS)
     fast = ForwardModel(optics, dtype=torch.float64)
-    mask = random_squares(fast.squares)
-    reference = AngularSpectrum(Light.of(optics), fast.squares, 180.0, 8, 60.0).frames(mask)
-    cropped = CroppedSpectrum(Light.of(optics), fast.squares, 180.0, dtype=torch.float64)
+    mask = random_squares(fast.cells)
+    reference = AngularSpectrum(Light.of(optics), fast.cells, 180.0, 8, 60.0).frames(mask)
+    cropped = CroppedSpectrum(Light.of(optics), fast.cells, 180.0, dtype=torch.float64)
     assert relative_l2(cropped.frames(mask), reference) < 1e-3
     assert relative_l2(fast.frames(mask), reference) < 1e-3
 

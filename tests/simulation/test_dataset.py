@@ -91,7 +91,7 @@ def test_frames_show_the_cells_under_the_beam(tmp_path, mask):
         tmp_path / "set.zarr",
     )
     model = ForwardModel(Optics(roi_px=64), 60.0)
-    reach = model.squares // 2
+    reach = model.cells // 2
     padded = np.pad(np.load(mask), reach + 2)
     frames = Dataset(path)["train/it"].frames().reshape(7, 9, 16, 16)
     for row, column in ((0, 0), (1, 7), (4, 2), (6, 5)):

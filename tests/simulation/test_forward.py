@@ -37,9 +37,9 @@ def random_windows(squares, batch=3, seed=0):
     return windows
 
 
-def both_routes(optics, pitch_nm=180.0, squares=None):
-    fast = ForwardModel(optics, pitch_nm, squares=squares, dtype=torch.float64)
-    direct = CroppedSpectrum(Light.of(optics), fast.squares, pitch_nm, dtype=torch.float64)
+def both_routes(optics, cell_nm=180.0, cells=None):
+    fast = ForwardModel(optics, cell_nm, cells=cells, dtype=torch.float64)
+    direct = CroppedSpectrum(Light.of(optics), fast.cells, cell_nm, dtype=torch.float64)
     return fast, direct
 
 
@@ -49,23 +49,23 @@ def test_modes_are_the_whole_truth(beam):
         beam=BEAMS[beam], film_phase_rad=0.7, film_amplitude=0.1, collection_na=0.85
     )
     fast, direct = both_routes(optics)
-    windows = random_windows(fast.squares)
+    windows = random_windows(fast.cells)
     offset = torch.tensor([[0.09, -0.05], [0.0, 0.02], [-0.03, 0.08]], dtype=torch.float64)
     for at in (None, offset):
         assert relative_l2(fast.frames(windows, at), direct.frames(windows, at)) < 2e-4
 
 
-@pytest.mark.parametrize("pitch_nm", [20.0, 30.0, 90.0, 250.0])
-def test_cells_of_any_size(pitch_nm):
-    fast, direct = both_routes(Optics(), pitch_nm)
-    windows = random_windows(fast.squares)
-    offset = torch.tensor([[0.5, -0.4], [0.0, 0.1], [-0.2, 0.5]]) * pitch_nm / 1000
+@pytest.mark.parametrize("cell_nm", [20.0, 30.0, 90.0, 250.0])
+def test_cells_of_any_size(cell_nm):
+    fast, direct = both_routes(Optics(), cell_nm)
+    windows = random_windows(fast.cells)
+    offset = torch.tensor([[0.5, -0.4], [0.0, 0.1], [-0.2, 0.5]]) * cell_nm / 1000
     assert relative_l2(fast.frames(windows, offset), direct.frames(windows, offset)) < 1e-4
 
 
 def test_fine_cells_and_squares_show_the_same_image():
-    coarse = ForwardModel(Optics(), squares=15)
-    fine = ForwardModel(Optics(), 20.0, squares=135)
+    coarse = ForwardModel(Optics(), cells=15)
+    fine = ForwardModel(Optics(), 20.0, cells=135)
     windows = random_windows(15).float()
     same = windows.repeat_interleave(9, 1).repeat_interleave(9, 2)
     assert relative_l2(fine.frames(same), coarse.frames(windows)) < 1e-4
@@ -73,7 +73,7 @@ def test_fine_cells_and_squares_show_the_same_image():
 
 def test_single_precision_agrees_with_double():
     single, double = ForwardModel(Optics()), ForwardModel(Optics(), dtype=torch.float64)
-    windows = random_windows(single.squares)
+    windows = random_windows(single.cells)
     assert relative_l2(single.frames(windows).double(), double.frames(windows)) < 1e-5
 
 
@@ -82,9 +82,9 @@ def test_a_frame_costs_few_modes():
     gaussian, vectorial = (
         ForwardModel(Optics(beam=BEAMS[beam])) for beam in ("gaussian", "vectorial")
     )
-    window = torch.zeros(1, gaussian.squares, gaussian.squares)
+    window = torch.zeros(1, gaussian.cells, gaussian.cells)
     assert gaussian.amplitudes(window).shape[1] < 100
-    window = torch.zeros(1, vectorial.squares, vectorial.squares)
+    window = torch.zeros(1, vectorial.cells, vectorial.cells)
     assert vectorial.amplitudes(window).shape[1] < 240
 
 
@@ -109,10 +109,10 @@ def test_focus_moves_the_sample(focus_nm, error):
 
 def test_colours_are_one_frame_each():
     colours = ColourModel(Optics(), [532.0, 633.0])
-    windows = random_windows(colours.squares).float()
+    windows = random_windows(colours.cells).float()
     frames = colours.frames(windows)
     assert frames.shape == (3, 2, 64, 64)
-    red = ForwardModel(Optics(), squares=colours.squares).frames(windows)
+    red = ForwardModel(Optics(), cells=colours.cells).frames(windows)
     torch.testing.assert_close(frames[:, 1], red)
     assert relative_l2(frames[:, 0], red) > 0.1
 
@@ -136,7 +136,7 @@ def test_gradients_with_respect_to_the_light_are_those_of_the_direct_route():
 
 def test_gradients_with_respect_to_the_object_are_those_of_finite_differences():
     model = ForwardModel(Optics(roi_px=16, beam=GaussianBeam(fwhm_nm=200)), dtype=torch.float64)
-    windows = random_windows(model.squares, batch=2).requires_grad_()
+    windows = random_windows(model.cells, batch=2).requires_grad_()
     offset = torch.tensor([[0.02, -0.03]], dtype=torch.float64, requires_grad=True)
 
     def light(windows, offset):
@@ -148,9 +148,9 @@ def test_gradients_with_respect_to_the_object_are_those_of_finite_differences():
 def test_windows_too_small_for_the_beam_are_refused():
     lost = r"expected at most 1% of its light outside, got 9\.7%; take 9 cells or more"
     with pytest.raises(ConfigError, match=lost):
-        ForwardModel(Optics(), squares=5)
+        ForwardModel(Optics(), cells=5)
     with pytest.raises(ConfigError, match="odd number of cells, got 14"):
-        ForwardModel(Optics(), squares=14)
+        ForwardModel(Optics(), cells=14)
     with pytest.raises(ConfigError, match=r"2\.\d% falls outside; take a narrower beam"):
         ForwardModel(Optics(beam=FocusedBeam(kind="focused", filling=10.0)))
 

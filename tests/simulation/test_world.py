@@ -53,7 +53,7 @@ def expected(cells, row, column, offset_um=(0.0, 0.0), *, pitch_nm=180.0, focus_
     """What the forward model says of the window around a cell, photo-electrons."""
     series = FocusSeries(Optics(), pitch_nm)
     model = series.at(focus_nm)
-    side = model.squares
+    side = model.cells
     padded = np.pad(cells, side // 2)[row : row + side, column : column + side]
     light = model.frames(torch.from_numpy(padded).float()[None], torch.tensor([offset_um]))
     return light[0].numpy() * (20_000 / series.at(0.0).open_peak())
