@@ -1,11 +1,10 @@
 """Where a run comes from: who measured what with which software, simulated or not."""
 
-import platform
 import uuid
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import Self
 
+from configs.software import versions
 from configs.value import Value
 from drivers.protocols import Identity, Origin
 
@@ -31,16 +30,10 @@ class Provenance(Value):
     @classmethod
     def now(cls, devices: dict[str, Identity]) -> Self:
         """Describe a run that begins now on these devices."""
-        software = {"python": platform.python_version()}
-        for package in _PACKAGES:
-            try:
-                software[package] = metadata.version(package)
-            except metadata.PackageNotFoundError:
-                continue
         return cls(
             run_id=uuid.uuid4().hex,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            software=software,
+            software=versions(_PACKAGES),
             devices={
                 role: DeviceOrigin(name=device.name, origin=device.origin)
                 for role, device in devices.items()

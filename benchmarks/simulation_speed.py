@@ -30,12 +30,12 @@ from configs.geometry import SQUARE_NM
 from configs.optics import GaussianBeam, Optics
 from configs.sample import Block
 from simulation.cropped_spectrum import CroppedSpectrum
-from simulation.dataset_scan import draw_scan
+from simulation.datasets.lines import LineSimulator
+from simulation.datasets.scan import draw_scan
+from simulation.datasets.workers import LocalWorkers
 from simulation.forward import ForwardModel
 from simulation.light import Light
-from simulation.line_simulator import LineSimulator
 from simulation.window import beam_window
-from simulation.workers import LocalWorkers
 
 THREADS = 2
 BATCH = 128

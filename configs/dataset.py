@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 
 from configs.errors import ConfigError
 from configs.instrument import Environment, InstrumentConfig, SimulatedCameraConfig
-from configs.sample import Mask, Picture, SampleConfig
+from configs.sample import SampleConfig, beside
 from configs.value import Positive, PositiveInt, Value
 
 Split = Literal["train", "test"]
-_BUILT_IN = InstrumentConfig(name="simulated", environment=Environment())
+_BUILT_IN = InstrumentConfig(name="simulated")
 
 
 class PartPlan(Value):
@@ -80,7 +80,9 @@ class DatasetPlan(Value):
     @property
     def environment(self) -> Environment:
         """What disturbs the instrument."""
-        return self.instrument.environment or Environment()
+        environment = self.instrument.environment
+        assert environment is not None, "InstrumentConfig gives simulated cameras one"
+        return environment
 
     @property
     def settling_ms(self) -> float:
@@ -120,17 +122,10 @@ def load_dataset_plan(name_or_path: str) -> DatasetPlan:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"data set: cannot read {path}: {error}; check the path") from error
     plan = _parse(text, str(path))
-    return plan.model_copy(
-        update={"parts": tuple(_located(part, path.parent) for part in plan.parts)}
+    parts = (
+        part.model_copy(update={"sample": beside(path, part.sample)}) for part in plan.parts
     )
-
-
-def _located(part: PartPlan, folder: Path) -> PartPlan:
-    """Find the file of a sample, which is named from the folder of the plan."""
-    if not isinstance(part.sample, Mask | Picture):
-        return part
-    sample = part.sample.model_copy(update={"path": str(folder / part.sample.path)})
-    return part.model_copy(update={"sample": sample})
+    return plan.model_copy(update={"parts": tuple(parts)})
 
 
 def _parse(text: str, source: str) -> DatasetPlan:

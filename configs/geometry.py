@@ -50,10 +50,18 @@ class SampleGeometry:
             self.centre_um[1] + self.directions[1] * (row - (self.rows - 1) / 2) * pitch_um,
         )
 
+    def on_sample_um(self, x_um: float, y_um: float) -> tuple[float, float]:
+        """Where (x, y) on the sample the beam is at a stage position, from its centre."""
+        return (
+            self.directions[0] * (x_um - self.centre_um[0]),
+            self.directions[1] * (y_um - self.centre_um[1]),
+        )
+
     def square(self, x_um: float, y_um: float) -> tuple[float, float]:
         """Row and column under the beam at a stage position; whole numbers are middles."""
         pitch_um = self.pitch_nm / 1000
+        right_um, down_um = self.on_sample_um(x_um, y_um)
         return (
-            self.directions[1] * (y_um - self.centre_um[1]) / pitch_um + (self.rows - 1) / 2,
-            self.directions[0] * (x_um - self.centre_um[0]) / pitch_um + (self.columns - 1) / 2,
+            down_um / pitch_um + (self.rows - 1) / 2,
+            right_um / pitch_um + (self.columns - 1) / 2,
         )

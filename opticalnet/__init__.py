@@ -26,32 +26,38 @@ if TYPE_CHECKING:
         ReconstructionError,
         RunStoreError,
     )
+    from configs.optics import Optics
     from opticalnet.api import Acquisition, Reconstruction, acquire, reconstruct
     from opticalnet.data_sets import Simulation, simulate
     from opticalnet.light_view import LightView, view_light
     from reconstruction.metrics import Scores
     from reconstruction.mosaic import Mosaic
-    from simulation.dataset import Dataset, DatasetPart
-    from simulation.fresh import FreshFrames
+    from simulation.colour import ColourModel
+    from simulation.datasets.fresh_frames import FreshFrames
+    from simulation.datasets.paper_reader import PaperFolder, open_folders
+    from simulation.datasets.reader import Dataset, DatasetPart
 
 # Imported on first use: torch and zarr take seconds, `opticalnet --help` must not.
 _HOME = {
     "Acquisition": "opticalnet.api",
     "AcquisitionError": "configs.errors",
+    "ColourModel": "simulation.colour",
     "ConfigError": "configs.errors",
-    "Dataset": "simulation.dataset",
-    "DatasetPart": "simulation.dataset",
+    "Dataset": "simulation.datasets.reader",
+    "DatasetPart": "simulation.datasets.reader",
     "DatasetPlan": "configs.dataset",
     "DeviceError": "configs.errors",
     "DeviceTimeout": "configs.errors",
     "Frame": "acquisition.frame",
-    "FreshFrames": "simulation.fresh",
+    "FreshFrames": "simulation.datasets.fresh_frames",
     "LandmarkVisit": "acquisition.frame",
     "LightView": "opticalnet.light_view",
     "LimitError": "configs.errors",
     "Mosaic": "reconstruction.mosaic",
     "Observer": "acquisition.observer",
     "OpticalNetError": "configs.errors",
+    "Optics": "configs.optics",
+    "PaperFolder": "simulation.datasets.paper_reader",
     "ProtocolError": "configs.errors",
     "Reconstruction": "opticalnet.api",
     "ReconstructionError": "configs.errors",
@@ -62,6 +68,7 @@ _HOME = {
     "Simulation": "opticalnet.data_sets",
     "acquire": "opticalnet.api",
     "load_dataset_plan": "configs.dataset",
+    "open_folders": "simulation.datasets.paper_reader",
     "reconstruct": "opticalnet.api",
     "simulate": "opticalnet.data_sets",
     "view_light": "opticalnet.light_view",
@@ -70,6 +77,7 @@ _HOME = {
 __all__ = [
     "Acquisition",
     "AcquisitionError",
+    "ColourModel",
     "ConfigError",
     "Dataset",
     "DatasetPart",
@@ -84,6 +92,8 @@ __all__ = [
     "Mosaic",
     "Observer",
     "OpticalNetError",
+    "Optics",
+    "PaperFolder",
     "ProtocolError",
     "Reconstruction",
     "ReconstructionError",
@@ -94,6 +104,7 @@ __all__ = [
     "Simulation",
     "acquire",
     "load_dataset_plan",
+    "open_folders",
     "reconstruct",
     "simulate",
     "view_light",

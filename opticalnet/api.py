@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from acquisition.engine import scan
 from acquisition.observer import Observer, SilentObserver
-from acquisition.plan import DEFAULT_MARGIN, LandmarkSchedule, ScanPlan
+from acquisition.plan import DEFAULT_MARGIN, ScanPlan
 from acquisition.provenance import Provenance
 from acquisition.store import Run, RunInfo
 from acquisition.writer import RunWriter, check_output
 from configs.errors import ConfigError, RunStoreError
+from configs.grid import check_grid
 from configs.instrument import InstrumentConfig
 from configs.toml import load_instrument
+from opticalnet.defaults import EXPOSURE_MS, MAX_RESIDUAL
 from opticalnet.devices import open_instrument, rehearsal
 from reconstruction.metrics import Scores, score
 from reconstruction.mosaic import Mosaic, frame_targets
-from reconstruction.network import check_grid
 from reconstruction.predictor import FramePredictor, choose_device, frame_predictor
 from reconstruction.results import write_result
 from simulation.samples import Sample, load_sample
@@ -93,8 +94,8 @@ def plan_scan(
     *,
     grid: int = 7,
     seed: int = 0,
-    exposure_ms: float = 10.0,
-    max_residual: float = LandmarkSchedule().max_residual,
+    exposure_ms: float = EXPOSURE_MS,
+    max_residual: float = MAX_RESIDUAL,
 ) -> ScanPlan:
     """Return the plan that covers a sample, centred on the travel of an instrument."""
     check_grid(grid)
@@ -122,9 +123,9 @@ def acquire(
     instrument: str = "simulated",
     out: str | Path = "run.zarr",
     seed: int = 0,
-    density: float = 0.35,
-    exposure_ms: float = 10.0,
-    max_residual: float = LandmarkSchedule().max_residual,
+    density: float | None = None,
+    exposure_ms: float = EXPOSURE_MS,
+    max_residual: float = MAX_RESIDUAL,
     dry_run: bool = False,
     observer: Observer | None = None,
 ) -> Acquisition:
@@ -133,8 +134,9 @@ def acquire(
     Parameters
     ----------
     sample
-        ``ss``, ``light``, ``block``, or the path of a PNG or NPY mask. It says how large
-        the scan is; a simulated instrument also has it under its beam.
+        ``ss``, ``light``, ``block``, ``grating``, ``qr``, the path of a PNG or NPY mask, or
+        that of a TOML file with a sample of any kind. It says how large the scan is; a
+        simulated instrument also has it under its beam.
     grid
         Squares along a side that the network says of each frame: 3, 5 or 7.
     instrument
@@ -142,9 +144,9 @@ def acquire(
     out
         Where the run goes; must not exist.
     seed
-        Of everything random in a simulated instrument, and of ``block``.
+        Of everything random in a simulated instrument and in a sample.
     density
-        Fraction of open squares of ``block``.
+        Fraction of open squares of ``block``, 0.35 if None; of no other sample.
     exposure_ms
         Per frame.
     max_residual
@@ -163,7 +165,7 @@ def acquire(
     if not 0 <= seed < _SEEDS:
         raise ConfigError(f"seed: expected a number from 0 to 2**63 - 1, got {seed}")
     config = load_instrument(instrument)
-    mask = load_sample(sample, density=density, seed=seed)
+    mask = _load_sample(sample, density, seed)
     plan = plan_scan(
         mask, config, grid=grid, seed=seed, exposure_ms=exposure_ms, max_residual=max_residual
     )
@@ -194,6 +196,17 @@ def acquire(
         seconds=summary.seconds,
         simulated=info.provenance.simulated,
     )
+
+
+def _load_sample(name: str, density: float | None, seed: int) -> Sample:
+    if density is None:
+        return load_sample(name, seed=seed)
+    if name != "block":
+        raise ConfigError(
+            f"density: expected none with sample {name!r}, got {density:g}; leave it out, or"
+            " take block"
+        )
+    return load_sample(name, density=density, seed=seed)
 
 
 def reconstruct(

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opticalnet.console import fail, given, interruptible, open_console, print_json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from opticalnet.api import Acquisition, Reconstruction
     from opticalnet.data_sets import Simulation
-    from opticalnet.light_view import LightView
+    from opticalnet.preview import Preview
 
 app = typer.Typer(
     help="A scanning microscope that sees 180 nm squares with 633 nm light.",
@@ -22,13 +24,12 @@ app = typer.Typer(
 )
 Device = Annotated[str, typer.Option(help="Where the network runs: auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+_SAMPLES = "ss, light, block, grating, qr, or the path of a PNG or NPY mask or a TOML sample"
 
 
 @app.command()
 def acquire(
-    sample: Annotated[
-        str, typer.Option(help="ss, light, block, or the path of a PNG or NPY mask.")
-    ] = "ss",
+    sample: Annotated[str, typer.Option(help=f"{_SAMPLES}.")] = "ss",
     grid: Annotated[int, typer.Option(help="Squares that a frame tells of: 3, 5 or 7.")] = 7,
     instrument: Annotated[
         str, typer.Option(help="Name of a preset, or path of a TOML file.")
@@ -38,7 +39,9 @@ def acquire(
         bool, typer.Option("--dry-run", help="Rehearse on simulated devices; record nothing.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of everything random in a simulation.")] = 0,
-    density: Annotated[float, typer.Option(help="Open fraction of block.")] = 0.35,
+    density: Annotated[
+        float | None, typer.Option(help="Open fraction of block; 0.35 if not given.")
+    ] = None,
     exposure_ms: Annotated[float, typer.Option(help="Exposure of a frame.")] = 10.0,
     max_residual: Annotated[
         float, typer.Option(help="Change of the landmark's light that pauses the scan.")
@@ -47,38 +50,28 @@ def acquire(
     json: Json = False,
 ) -> None:
     """Scan a sample into a run, and watch the map appear."""
-    from opticalnet.api import acquire as call
-    from opticalnet.preview import Preview
-    from reconstruction.predictor import choose_device
+    console, kept = open_console(json), None if dry_run else out
+    preview: Preview | None = None
+    with interruptible(lambda: _stopped(kept, preview)), ExitStack() as screen:
+        from opticalnet.api import acquire as call
 
-    console = _console(json)
-    ask = console.is_terminal and sys.stdin.isatty() and not json
-    preview = Preview(console, choose_device(device), None if dry_run else out, ask=ask)
-    try:
-        with ExitStack() as screen:
-            screen.callback(preview.end)
-            result = call(
-                sample,
-                grid=grid,
-                instrument=instrument,
-                out=out,
-                seed=seed,
-                density=density,
-                exposure_ms=exposure_ms,
-                max_residual=max_residual,
-                dry_run=dry_run,
-                observer=preview,
-            )
-    except KeyboardInterrupt:
-        _fail(_stopped(None if dry_run else out, preview.points), 130)
-    if json:
-        _print_json(
-            run=None if result.path is None else str(result.path),
-            points=result.points,
-            valid=result.valid,
-            seconds=result.seconds,
-            simulated=result.simulated,
+        ask = console.is_terminal and sys.stdin.isatty() and not json
+        preview = _open_preview(console, device, kept, ask=ask)
+        screen.callback(preview.end)
+        result = call(
+            sample,
+            grid=grid,
+            instrument=instrument,
+            out=out,
+            seed=seed,
+            density=density,
+            exposure_ms=exposure_ms,
+            max_residual=max_residual,
+            dry_run=dry_run,
+            observer=preview,
         )
+    if json:
+        print_json(**_acquisition_facts(result))
     else:
         _print_acquisition(console, result)
 
@@ -93,32 +86,13 @@ def reconstruct(
     json: Json = False,
 ) -> None:
     """Turn the frames of a run into a map, kept in the run and as a PNG beside it."""
-    from rich.progress import Progress
-
-    from opticalnet.api import reconstruct as call
-
-    console = _console(json)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("lines", total=None)
-        result = call(
-            run,
-            grid=grid,
-            device=device,
-            progress=lambda done, lines: bar.update(task, completed=done, total=lines),
-        )
-    picture = _beside(Path(run), f"network-{result.mosaic.grid}.png")
-    result.save_figure(picture)
+    console = open_console(json)
+    with interruptible(lambda: f"stopped; the frames of {run} are as they were"):
+        result = _reconstruct(console, run, grid, device)
+        picture = _beside(Path(run), f"network-{result.mosaic.grid}.png")
+        result.save_figure(picture)
     if json:
-        _print_json(
-            run=run,
-            method="network",
-            grid=result.mosaic.grid,
-            seconds=result.seconds,
-            frames_per_s=result.frames_per_s,
-            simulated=result.run.info.provenance.simulated,
-            frame=result.frame and result.frame.as_dict(),
-            stitched=result.stitched and result.stitched.as_dict(),
-        )
+        print_json(run=run, **_reconstruction_facts(result))
     else:
         _print_reconstruction(console, result)
         console.print(f"picture: {picture}", markup=False, soft_wrap=True)
@@ -126,10 +100,10 @@ def reconstruct(
 
 @app.command()
 def simulate(
-    context: typer.Context,
     preset: Annotated[
-        str, typer.Option(help="Name of a data set, or path of a TOML file.")
-    ] = "paper",
+        str | None,
+        typer.Option(help="Name of a data set, or path of a TOML file; paper if not given."),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(help="Where it goes: set.zarr, or with --show light.png, if not given."),
@@ -152,41 +126,26 @@ def simulate(
         typer.Option("--show", help="Draw the light of an instrument; simulate no data set."),
     ] = False,
     instrument: Annotated[
-        str, typer.Option(help="With --show: name of a preset, or path of a TOML file.")
-    ] = "simulated",
+        str | None,
+        typer.Option(help="With --show: as for acquire; simulated if not given."),
+    ] = None,
     sample: Annotated[
-        str, typer.Option(help="With --show: ss, light, block, or the path of a mask.")
-    ] = "ss",
+        str | None, typer.Option(help="With --show: as for acquire; ss if not given.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Simulate a data set, with a datasheet beside it; or show the light it is made of."""
-    _check_mode(context, show)
+    of_light = given(instrument=instrument, sample=sample)
+    of_set = given(
+        preset=preset, seed=seed, workers=workers, scheduler=scheduler, tiff=tiff, grid=grid
+    )
+    _refuse(of_set if show else of_light, "no --show" if show else "--show")
     if show:
-        return _show_light(instrument, sample, out or "light.png", json)
-    from opticalnet.data_sets import simulate as call
-    from opticalnet.progress import FrameProgress
+        from opticalnet.light_command import show_light
 
-    out = out or "set.zarr"
-    console = _console(json)
-    try:
-        with FrameProgress(console) as progress:
-            result = call(
-                preset,
-                out=out,
-                seed=seed,
-                workers=workers,
-                scheduler=scheduler,
-                tiff=tiff,
-                grid=grid,
-                progress=progress,
-            )
-    except KeyboardInterrupt:
-        kept = f"{out} is there" if Path(out).exists() else "nothing was kept"
-        _fail(f"stopped; {kept}", 130)
-    if json:
-        _print_json(**_simulation_facts(result), tiff=tiff)
+        show_light(of_light, out or "light.png", json=json)
     else:
-        _print_simulation(console, result)
+        _simulate_set(of_set, out or "set.zarr", json=json)
 
 
 def main() -> None:
@@ -196,44 +155,34 @@ def main() -> None:
     try:
         app()
     except OpticalNetError as error:
-        _fail("; ".join([str(error), *getattr(error, "__notes__", ())]), 1)
+        fail("; ".join([str(error), *getattr(error, "__notes__", ())]), 1)
 
 
-def _fail(message: str, code: int) -> None:
-    from rich.console import Console
-    from rich.text import Text
+def _open_preview(console: "Console", device: str, out: str | None, *, ask: bool) -> "Preview":
+    from opticalnet.preview import Preview
+    from reconstruction.predictor import choose_device
 
-    text = Text(" ".join(f"error: {message}".split()), style="red")
-    Console(stderr=True).print(text, soft_wrap=True)
-    raise SystemExit(code)
+    return Preview(console, choose_device(device), out, ask=ask)
 
 
-def _stopped(out: str | None, points: int) -> str:
-    """Say what there is after Ctrl-C; ``None`` was a dry run."""
+def _stopped(out: str | None, preview: "Preview | None") -> str:
+    """Say what there is after Ctrl-C; without ``out`` it was a dry run."""
     if out is None:
         return "stopped; a dry run records nothing"
-    if points:
+    if preview is not None and preview.points:
         return f"stopped; every point up to there is in {out}: opticalnet reconstruct {out}"
     remedy = f"; remove {out} or choose another --out" if Path(out).exists() else ""
     return f"stopped before the first point: nothing to reconstruct{remedy}"
 
 
-def _beside(run: Path, ending: str) -> Path:
-    """Return the path of a file beside a run, also of one called ``.`` or ``..``."""
-    named = run.resolve() if run.name in {"", ".."} else run
-    return named.with_name(f"{named.name.removesuffix('.zarr')}.{ending}")
-
-
-def _console(json: bool) -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=json, highlight=False)
-
-
-def _print_json(**values: Any) -> None:
-    import json
-
-    sys.stdout.write(json.dumps(values) + "\n")
+def _acquisition_facts(result: "Acquisition") -> dict[str, Any]:
+    return {
+        "run": None if result.path is None else str(result.path),
+        "points": result.points,
+        "valid": result.valid,
+        "seconds": result.seconds,
+        "simulated": result.simulated,
+    }
 
 
 def _print_acquisition(console: "Console", result: "Acquisition") -> None:
@@ -249,44 +198,87 @@ def _print_acquisition(console: "Console", result: "Acquisition") -> None:
         console.print(f"run: {result.path}", markup=False, soft_wrap=True)
 
 
-def _check_mode(context: typer.Context, show: bool) -> None:
+def _reconstruct(
+    console: "Console", run: str, grid: int | None, device: str
+) -> "Reconstruction":
+    """Reconstruct a run under a bar of the lines done."""
+    from rich.progress import Progress
+
+    from opticalnet.api import reconstruct as call
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("lines", total=None)
+        return call(
+            run,
+            grid=grid,
+            device=device,
+            progress=lambda done, lines: bar.update(task, completed=done, total=lines),
+        )
+
+
+def _beside(run: Path, ending: str) -> Path:
+    """Return the path of a file beside a run, also of one called ``.`` or ``..``."""
+    named = run.resolve() if run.name in {"", ".."} else run
+    return named.with_name(f"{named.name.removesuffix('.zarr')}.{ending}")
+
+
+def _reconstruction_facts(result: "Reconstruction") -> dict[str, Any]:
+    return {
+        "method": "network",
+        "grid": result.mosaic.grid,
+        "seconds": result.seconds,
+        "frames_per_s": result.frames_per_s,
+        "simulated": result.run.info.provenance.simulated,
+        "frame": result.frame and result.frame.as_dict(),
+        "stitched": result.stitched and result.stitched.as_dict(),
+    }
+
+
+def _print_reconstruction(console: "Console", result: "Reconstruction") -> None:
+    from rich.table import Table
+
+    simulated = result.run.info.provenance.simulated
+    if simulated:
+        console.print(f"SIMULATED {' and '.join(simulated)}: no microscope measured this run")
+    console.print(f"{result.frames_per_s:,.0f} frames/s, {result.seconds:.2f} s")
+    seen = result.mosaic.count > 0
+    if not seen.all():
+        console.print(f"{seen.sum():,} of {seen.size:,} squares were seen; scores are of those")
+    if result.frame is None or result.stitched is None:
+        return
+    table = Table("", "accuracy", "balanced", "F1", "Jaccard", "constant prediction")
+    for name, scores in (("per frame", result.frame), ("stitched", result.stitched)):
+        table.add_row(name, *(f"{value:.3f}" for value in scores.as_dict().values()))
+    console.print(table)
+
+
+def _refuse(options: dict[str, Any], expected: str) -> None:
     """Refuse options that go with a data set only, or with a picture of the light only."""
     from configs.errors import ConfigError
 
-    for_light = {"instrument", "sample"}
-    for name in sorted(context.params.keys() - {"out", "json", "show"}):
-        source = context.get_parameter_source(name)
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and (name in for_light) != show:
-            other = "no --show beside it" if show else "--show beside it"
-            raise ConfigError(f"--{name}: expected {other}; give one and leave out the other")
+    if options:
+        name = next(iter(options))
+        raise ConfigError(
+            f"--{name}: expected {expected} beside it; give one and leave out the other"
+        )
 
 
-def _show_light(instrument: str, sample: str, out: str, json: bool) -> None:
-    from opticalnet.light_view import view_light
+def _simulate_set(options: dict[str, Any], out: str, *, json: bool) -> None:
+    console = open_console(json)
+    with interruptible(lambda: f"stopped; {_kept(out)}"):
+        from opticalnet.data_sets import simulate as call
+        from opticalnet.progress import FrameProgress
 
-    console = _console(json)
-    try:
-        with console.status("light on its way"):
-            view = view_light(instrument, sample)
-            view.save_figure(out)
-    except KeyboardInterrupt:
-        _fail("stopped; no picture was kept", 130)
+        with FrameProgress(console) as progress:
+            result = call(out=out, progress=progress, **options)
     if json:
-        _print_json(picture=out, simulated=True, **view.as_dict())
+        print_json(**_simulation_facts(result), tiff=options.get("tiff"))
     else:
-        _print_light(console, view)
-        console.print(f"picture: {out}", markup=False, soft_wrap=True)
+        _print_simulation(console, result)
 
 
-def _print_light(console: "Console", view: "LightView") -> None:
-    from opticalnet.light_preview import light_preview, light_summary
-
-    summary = light_summary(view)
-    if console.is_terminal and console.color_system is not None:
-        console.print(light_preview(view, console.width, console.height - len(summary) - 4))
-    for line in summary:
-        console.print(line, soft_wrap=True, markup=False)
+def _kept(out: str) -> str:
+    return f"{out} is there" if Path(out).exists() else "nothing was kept"
 
 
 def _simulation_facts(result: "Simulation") -> dict[str, Any]:
@@ -309,21 +301,3 @@ def _print_simulation(console: "Console", result: "Simulation") -> None:
     console.print(f"{rate:,.0f} frames/s, {result.seconds:.1f} s, SIMULATED")
     for name, path in (("set", result.path), ("datasheet", result.datasheet)):
         console.print(f"{name}: {path}", markup=False, soft_wrap=True)
-
-
-def _print_reconstruction(console: "Console", result: "Reconstruction") -> None:
-    from rich.table import Table
-
-    simulated = result.run.info.provenance.simulated
-    if simulated:
-        console.print(f"SIMULATED {' and '.join(simulated)}: no microscope measured this run")
-    console.print(f"{result.frames_per_s:,.0f} frames/s, {result.seconds:.2f} s")
-    seen = result.mosaic.count > 0
-    if not seen.all():
-        console.print(f"{seen.sum():,} of {seen.size:,} squares were seen; scores are of those")
-    if result.frame is None or result.stitched is None:
-        return
-    table = Table("", "accuracy", "balanced", "F1", "Jaccard", "constant prediction")
-    for name, scores in (("per frame", result.frame), ("stitched", result.stitched)):
-        table.add_row(name, *(f"{value:.3f}" for value in scores.as_dict().values()))
-    console.print(table)

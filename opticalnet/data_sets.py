@@ -9,12 +9,13 @@ from pathlib import Path
 
 from configs.dataset import DatasetPlan, load_dataset_plan
 from configs.errors import ConfigError
-from simulation.cluster import Cluster
-from simulation.dataset import DatasetInfo
-from simulation.dataset_maker import DatasetFiles, check_absent, make_dataset
-from simulation.dataset_scan import GRIDS
-from simulation.paper_folders import export_tiff
-from simulation.workers import LocalWorkers, Workers
+from configs.grid import check_grid
+from simulation.datasets.cluster import Cluster
+from simulation.datasets.drafts import check_absent
+from simulation.datasets.maker import DatasetFiles, make_dataset
+from simulation.datasets.paper_folders import export_tiff
+from simulation.datasets.reader import DatasetInfo
+from simulation.datasets.workers import LocalWorkers, Workers
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being made, frames or TIFF, how many are done, and of how many."""
@@ -26,22 +27,42 @@ class Simulation:
 
     Attributes
     ----------
-    path, datasheet, histogram
+    files
         The set, and what lies beside it.
     info
         Plan, software and parts.
-    frames
-        In all parts together.
     seconds
         From the plan to the set in its place; TIFF files come after.
     """
 
-    path: Path
-    datasheet: Path
-    histogram: Path
+    files: DatasetFiles
     info: DatasetInfo
-    frames: int
     seconds: float
+
+    @property
+    def path(self) -> Path:
+        """The set."""
+        return self.files.set
+
+    @property
+    def datasheet(self) -> Path:
+        """Markdown, for people."""
+        return self.files.datasheet
+
+    @property
+    def histogram(self) -> Path:
+        """PNG: frames by their number of open squares."""
+        return self.files.histogram
+
+    @property
+    def frames(self) -> int:
+        """Number of frames in all parts together."""
+        return sum(part.frames for part in self.info.parts)
+
+    @property
+    def frames_per_s(self) -> float:
+        """Frames by the seconds that they took."""
+        return self.frames / self.seconds
 
 
 def simulate(
@@ -98,15 +119,7 @@ def simulate(
     seconds = time.perf_counter() - began
     if tiff is not None:
         export_tiff(Path(out), Path(tiff), grid or 3, partial(progress, "TIFF"))
-    files = DatasetFiles(Path(out))
-    return Simulation(
-        path=files.set,
-        datasheet=files.datasheet,
-        histogram=files.histogram,
-        info=info,
-        frames=sum(part.frames for part in info.parts),
-        seconds=seconds,
-    )
+    return Simulation(DatasetFiles(Path(out)), info, seconds)
 
 
 def _check_choices(
@@ -115,8 +128,8 @@ def _check_choices(
     """Refuse what would be ignored, or fail only at the end."""
     if grid is not None and tiff is None:
         raise ConfigError("grid: expected none without tiff; the set itself has all three")
-    if grid not in (None, *GRIDS):
-        raise ConfigError(f"grid: expected 3, 5 or 7 squares, got {grid}")
+    if grid is not None:
+        check_grid(grid)
     if workers is not None and scheduler is not None:
         raise ConfigError("workers: expected none with a scheduler, which has its own")
 

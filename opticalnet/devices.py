@@ -10,7 +10,6 @@ from configs.errors import DeviceError
 from configs.geometry import SQUARE_NM, SampleGeometry
 from configs.instrument import (
     SIMULATED_PORT,
-    Environment,
     GcsStageConfig,
     InstrumentConfig,
     MicroManagerStageConfig,
@@ -43,10 +42,8 @@ def rehearsal(config: InstrumentConfig) -> InstrumentConfig:
         stage = SimulatedStageConfig(
             x_direction=stage.x_direction, y_direction=stage.y_direction
         )
-    environment = config.environment or Environment()
-    return config.model_copy(
-        update={"camera": camera, "stage": stage, "environment": environment}
-    )
+    values = {field: getattr(config, field) for field in InstrumentConfig.model_fields}
+    return InstrumentConfig(**values | {"camera": camera, "stage": stage})
 
 
 @contextmanager

@@ -1,39 +1,51 @@
 """The picture of the light: beam, sample, camera, and what one frame can tell."""
 
-import math
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from configs.geometry import SQUARE_NM
 from configs.optics import Optics
-from opticalnet.light_view import EXPOSURE_MS, FAR_SQUARES, LightView
-from opticalnet.look import BLUE, CHALK, GREY, INK, PAPER, RED, frame_map, save_picture
-
-Float64 = NDArray[np.float64]
+from opticalnet.defaults import EXPOSURE_MS
+from opticalnet.light_view import FAR_SQUARES, LightView
+from opticalnet.look import (
+    BLUE,
+    CHALK,
+    GREY,
+    INK,
+    PAPER,
+    PITCH_UM,
+    RED,
+    draw_map,
+    draw_squares,
+    note,
+    plot_look,
+    save_picture,
+    scale_below,
+)
 
 _LIGHT: Final = "inferno"
 _CHANGE: Final = "berlin"
-_PITCH_UM: Final = SQUARE_NM / 1000
 
 
 def save_figure(path: Path, view: LightView) -> None:
-    """Draw the light from the beam to the camera.
+    """Draw the light from the beam to the camera into a file.
 
     Raises
     ------
     ConfigError
         If the file cannot be written.
     """
+    save_picture(draw_light(view), path)
+
+
+def draw_light(view: LightView) -> Figure:
+    """Return the picture."""
     figure = Figure(figsize=(14.4, 9.3), facecolor=PAPER)
     maps = {"bottom": 0.57, "top": 0.88, "wspace": 0.03, "left": 0.01, "right": 0.99}
     upper = figure.subplots(1, 4, squeeze=False, gridspec_kw=maps)[0]
@@ -50,7 +62,7 @@ def save_figure(path: Path, view: LightView) -> None:
     title = f"light of the instrument {view.instrument.name}  ·  SIMULATED"
     figure.suptitle(title, color=INK, fontsize=14, y=0.985)
     figure.text(0.5, 0.935, describe(view.instrument.optics), ha="center", color=INK)
-    save_picture(figure, path)
+    return figure
 
 
 def describe(optics: Optics) -> str:
@@ -73,55 +85,13 @@ def describe(optics: Optics) -> str:
     )
 
 
-def widths_text(fwhm_nm: tuple[float, float]) -> str:
-    """Say how wide a beam is: once if it is round."""
-    narrow, wide = (round(width) for width in fwhm_nm)
-    return f"{narrow} nm" if wide - narrow <= 1 else f"{narrow} x {wide} nm"
-
-
-def draw_map(
-    panel: Axes, image: Float64, edges_um: tuple[float, float], cmap: str, norm: Normalize
-) -> AxesImage:
-    """Show an image whose sides run from edge to edge, with a bar of a fitting length."""
-    low, high = edges_um
-    shown = panel.imshow(image, extent=(low, high, high, low), cmap=cmap, norm=norm)
-    bar_um = 2 if high - low > 6 else 0.5
-    frame_map(panel, bar_um, f"{bar_um:g} µm")
-    return shown
-
-
-def scale_below(panel: Axes, shown: AxesImage, label: str) -> Colorbar:
-    """Put a colour scale under a map."""
-    scale = panel.inset_axes((0.12, -0.075, 0.76, 0.03))
-    bar = panel.figure.colorbar(shown, cax=scale, orientation="horizontal")
-    bar.ax.tick_params(labelsize=8, colors=INK)
-    bar.set_label(label, fontsize=9, color=INK)
-    return bar
-
-
-def draw_squares(panel: Axes, edges_um: tuple[float, float]) -> None:
-    """Rule the borders of the squares, the middle one on the axis."""
-    first, beyond = (math.ceil(edge / _PITCH_UM - 0.5) for edge in edges_um)
-    for border in (np.arange(first, beyond) + 0.5) * _PITCH_UM:
-        panel.axvline(border, color=CHALK, lw=0.4, alpha=0.35)
-        panel.axhline(border, color=CHALK, lw=0.4, alpha=0.35)
-
-
-def note(panel: Axes, text: str) -> None:
-    """Write into the upper left corner of a map."""
-    box = {"facecolor": INK, "edgecolor": "none", "pad": 2, "alpha": 0.75}
-    panel.text(
-        0.03, 0.97, text, transform=panel.transAxes, va="top", color=CHALK, fontsize=8, bbox=box
-    )
-
-
 def _draw_beam(panel: Axes, view: LightView) -> None:
     beam = view.beam
     shown = draw_map(panel, beam.intensity, view.edges_um, _LIGHT, Normalize(0, 1))
     draw_squares(panel, view.edges_um)
     points = np.linspace(*view.edges_um, len(beam.intensity))
     panel.contour(points, points, beam.intensity, [0.5], colors=CHALK, linewidths=1)
-    panel.set_title(f"beam, FWHM {widths_text(beam.fwhm_nm)}")
+    panel.set_title(f"beam, FWHM {beam.fwhm}")
     lines = [f"{beam.inner_share:.0%} of the light on 3 x 3 squares"]
     if len(beam.shares) == 3:
         shares = zip("xyz", beam.shares, strict=True)
@@ -142,7 +112,7 @@ def _draw_exit(panel: Axes, view: LightView) -> None:
 def _draw_place(panel: Axes, view: LightView) -> None:
     """Show the whole sample, and where on it the other images are."""
     panel.imshow(view.sample.coverage, cmap="gray", vmin=0, vmax=1)
-    low, high = (edge / _PITCH_UM for edge in view.edges_um)
+    low, high = (edge / PITCH_UM for edge in view.edges_um)
     row, column = view.square
     corner = column + low, row + low
     panel.add_patch(Rectangle(corner, high - low, high - low, fill=False, ec=RED, lw=1.5))
@@ -224,16 +194,6 @@ def _draw_caught(panel: Axes, view: LightView) -> None:
     panel.set_ylabel("fraction of the beam's light")
 
 
-def plot_look(panel: Axes) -> None:
-    """Make a graph fit in among the maps."""
-    panel.set_box_aspect(1)
-    panel.set_facecolor(PAPER)
-    panel.grid(color=GREY, lw=0.4, alpha=0.5)
-    panel.tick_params(labelsize=8, colors=INK)
-    panel.spines[["top", "right"]].set_visible(False)
-
-
 def _window_um(view: LightView) -> tuple[float, float]:
-    optics = view.instrument.optics
-    half_um = optics.image_px * optics.binned_pixel_nm / 2000
+    half_um = view.instrument.optics.window_um / 2
     return -half_um, half_um

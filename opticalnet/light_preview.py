@@ -4,7 +4,6 @@ import numpy as np
 from rich.table import Table
 
 from opticalnet.half_blocks import HalfBlocks
-from opticalnet.light_figure import widths_text
 from opticalnet.light_view import FAR_SQUARES, LightView
 
 _GAP = 3
@@ -31,16 +30,15 @@ def light_preview(view: LightView, columns: int, lines: int) -> Table:
 
 def light_summary(view: LightView) -> list[str]:
     """Say in a few lines what a picture of the light shows."""
-    camera = view.camera
+    beam, camera = view.beam, view.camera
     middle, far = camera.change_sigma
     row, column = view.square
     name, sample = view.instrument.name, view.sample.name
-    share, widths = view.beam.inner_share, widths_text(view.beam.fwhm_nm)
     caught_open, caught = camera.caught_open[-1], camera.caught[-1]
     above, modes = view.modes_above_noise, len(view.strength)
     return [
         f"SIMULATED light of {name} on square ({row}, {column}) of {sample}",
-        f"beam: FWHM {widths}, {share:.0%} of its light on 3 x 3 squares",
+        f"beam: FWHM {beam.fwhm}, {beam.inner_share:.0%} of its light on 3 x 3 squares",
         f"camera: catches {caught_open:.1%} of it with everything open, {caught:.1%} here",
         f"modes: {above} of {modes} above the photon noise of a frame",
         f"square on the axis: open and closed differ by {middle:.3g} standard deviations",

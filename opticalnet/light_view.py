@@ -3,18 +3,18 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acquisition.plan import ScanPlan
 from configs.errors import ConfigError
 from configs.geometry import SQUARE_NM
 from configs.instrument import Environment, InstrumentConfig, SimulatedCameraConfig
 from configs.optics import Optics
 from configs.toml import load_instrument
+from opticalnet.defaults import EXPOSURE_MS
 from opticalnet.devices import rehearsal
 from opticalnet.light_measures import (
     beam_intensity,
@@ -34,7 +34,6 @@ from simulation.window import beam_window
 
 Float64 = NDArray[np.float64]
 
-EXPOSURE_MS: Final[float] = ScanPlan.model_fields["exposure_ms"].default
 FAR_SQUARES: Final = 3
 """How far to the right of the beam's axis the second of the changed squares lies."""
 _FINEST_UM: Final = 0.01
@@ -60,6 +59,23 @@ class BeamView:
     fwhm_nm: tuple[float, float]
     shares: tuple[float, ...]
     inner_share: float
+
+    @classmethod
+    def of(cls, light: Light, x_um: Float64) -> Self:
+        """Look at a beam at points (n,) along both axes."""
+        intensity = beam_intensity(light, x_um)
+        return cls(
+            intensity=intensity / intensity.max(),
+            fwhm_nm=contour_widths(intensity, x_um),
+            shares=component_shares(light),
+            inner_share=1 - light_outside(light, 1.5 * SQUARE_NM / 1000),
+        )
+
+    @property
+    def fwhm(self) -> str:
+        """How wide it is, in words: once if it is round."""
+        narrow, wide = (round(width) for width in self.fwhm_nm)
+        return f"{narrow} nm" if wide - narrow <= 1 else f"{narrow} x {wide} nm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +183,7 @@ def view_light(instrument: str = "simulated", sample: str = "ss") -> LightView:
         Name of a preset, or path of a TOML file. Simulated devices with the same optics
         and sensor stand in for real ones.
     sample
-        As for ``acquire``.
+        As for ``acquire``; ``block`` of the default density.
 
     Raises
     ------
@@ -189,7 +205,7 @@ def view_light(instrument: str = "simulated", sample: str = "ss") -> LightView:
         sample=place.sample,
         square=place.square,
         edges_um=place.edges_um,
-        beam=_beam(light, place.points_um),
+        beam=BeamView.of(light, place.points_um),
         exit_amplitude=place.exit_amplitude(light),
         strength=strength / strength[0],
         noise_floor=noise_floor(_electrons(config, frames.open_peak)) / strength[0],
@@ -262,16 +278,6 @@ class _Place:
         cells = self._cells.copy()
         cells[first : first + n, first + right * n : first + (right + 1) * n] = to
         return cells
-
-
-def _beam(light: Light, x_um: Float64) -> BeamView:
-    intensity = beam_intensity(light, x_um)
-    return BeamView(
-        intensity=intensity / intensity.max(),
-        fwhm_nm=contour_widths(intensity, x_um),
-        shares=component_shares(light),
-        inner_share=1 - light_outside(light, 1.5 * SQUARE_NM / 1000),
-    )
 
 
 def _electrons(config: InstrumentConfig, open_peak: float) -> float:

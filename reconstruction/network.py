@@ -16,18 +16,11 @@ import torch
 from torch import nn
 
 from configs.errors import ReconstructionError
+from configs.grid import check_grid
 from configs.instrument import Sensor
 from configs.optics import Optics
 
-GRIDS: Final = (3, 5, 7)
 _FORMAT: Final = "opticalnet-frame-network-1"
-
-
-def check_grid(grid: int) -> int:
-    """Return a grid that there is a network for; ``ReconstructionError`` otherwise."""
-    if grid not in GRIDS:
-        raise ReconstructionError(f"grid: expected 3, 5 or 7 squares, got {grid}")
-    return grid
 
 
 @dataclass(frozen=True, slots=True)

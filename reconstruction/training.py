@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional
 
 from configs.geometry import SQUARE_NM
+from configs.grid import GRIDS
 from configs.instrument import SensorMaps, SimulatedCameraConfig
 from configs.optics import Optics
 from reconstruction.network import (
@@ -159,7 +160,7 @@ def _start_from_network(network: FrameNetwork, start: Path) -> None:
 def main() -> None:
     """Parse, train, save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--grid", type=int, required=True, choices=(3, 5, 7))
+    parser.add_argument("--grid", type=int, required=True, choices=GRIDS)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path)

@@ -16,7 +16,7 @@ from simulation.light import Light
 from simulation.pupil import Disc, PupilTransform, gauss_disc
 from simulation.zernike import aberration
 
-_MARGIN_NODES: Final = 40
+_MARGIN_NODES: Final = 40  # beyond half the radians of the fastest wave: double precision
 
 
 def components(light: Light) -> int:

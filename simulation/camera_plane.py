@@ -147,7 +147,7 @@ def pixel_filter(optics: Optics) -> tuple[Float64, Float64]:
         (image_px, n) their share in the mean over each pixel.
     """
     highest = 2 * optics.collection_na * optics.binned_pixel_nm / optics.wavelength_nm
-    per_pixel = math.ceil(2.05 * highest)
+    per_pixel = math.ceil(2.05 * highest)  # two per period, and room for the filter to fall
     count = 2 * PIXEL_TAPS + per_pixel
     reach = (np.arange(count) - (count - 1) / 2) / per_pixel
     frequency = np.linspace(0, highest, 400)

@@ -170,6 +170,7 @@ def _axis_functions(light: Light, reach_um: float) -> _AxisFunctions:
     It is real and symmetric: band limitation between two profiles of the beam.
     """
     cutoff = _bandwidth(light.optics)
+    # Half the radians of the fastest wave; the error falls superexponentially beyond.
     count = int(2 * np.pi * cutoff * reach_um) + 50
     nodes, weights = legendre.leggauss(count)
     x, weights = reach_um * nodes, reach_um * weights
@@ -206,6 +207,7 @@ def _profile(light: Light, x_um: Float64) -> Float64:
 
 def _overlaps(axis: _AxisFunctions, cells: int, cell_um: float, farthest_um: float) -> Float64:
     """Integrals over displaced cells, (terms, cells, functions): see ``Modes``."""
+    # As many as the fastest wave turns through, and enough for double precision.
     terms = math.ceil(2 * np.pi * axis.cutoff * farthest_um) + 14
     at = chebyshev.chebpts1(terms)
     edges = (np.arange(cells + 1) - cells / 2) * cell_um

@@ -71,6 +71,11 @@ class Sample:
                 f" {self.cells_per_square} cells, got {self.cells.shape}; pad with film"
             )
 
+    @property
+    def cell_nm(self) -> float:
+        """Side of a cell."""
+        return SQUARE_NM / self.cells_per_square
+
     @cached_property
     def coverage(self) -> Float64:
         """(rows, columns), milled fraction of each square."""

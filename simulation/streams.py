@@ -21,6 +21,8 @@ class Stream(IntEnum):
     VIBRATION = 4
     LASER = 5
     DUST = 6
+    SCAN = 7
+    SHUFFLE = 8
 
 
 def numpy_stream(seed: int, stream: Stream, *key: int) -> np.random.Generator:
@@ -33,6 +35,13 @@ def torch_stream(seed: int, stream: Stream, *key: int) -> torch.Generator:
     # One word: torch's generator looks at no more than 32 bits of its seed.
     (word,) = _sequence(seed, stream, key).generate_state(1)
     return torch.Generator().manual_seed(int(word))
+
+
+def derived_seed(seed: int, stream: Stream, *key: int) -> int:
+    """Return a seed that follows from another, for what has many streams of its own."""
+    (word,) = _sequence(seed, stream, key).generate_state(1, np.uint64)
+    # Seeds end below 2**63, as whole numbers in TOML do.
+    return int(word >> np.uint64(1))
 
 
 def _sequence(seed: int, stream: Stream, key: tuple[int, ...]) -> np.random.SeedSequence:

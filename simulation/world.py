@@ -5,7 +5,6 @@ the sample really is and what light leaves it.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from simulation.detector import Detector
 from simulation.environment import Disturbances
 from simulation.samples import Sample
 from simulation.streams import Stream, torch_stream
+from simulation.under_beam import CellsUnderBeam
 
 
 class World:
@@ -59,11 +59,12 @@ class World:
         seed: int,
     ) -> None:
         self.noise = torch_stream(seed, Stream.SENSOR_NOISE)
-        self._cells = _Cells(sample, geometry)
-        self._focus = FocusSeries(optics, self._cells.pitch_nm)
-        self._detector = Detector(
-            camera, environment, optics.image_px, self._focus.at(0.0).open_peak(), seed
-        )
+        self._geometry = geometry
+        self._focus = FocusSeries(optics, sample.cell_nm)
+        model = self._focus.at(0.0)
+        self._side = model.cells
+        self._cells = CellsUnderBeam(sample, self._side)
+        self._detector = Detector(camera, environment, optics.image_px, model.open_peak(), seed)
         self._disturbances = Disturbances(environment, seed)
         self._stage_um = stage_um
         self._clock = clock
@@ -76,53 +77,17 @@ class World:
         stage_um = self._stage_um()
         self._clock.sleep(exposure_ms / 2000)
         now = self._disturbances.at(np.array([time_s]))
-        model = self._focus.at(float(now.focus_nm[0]))
-        displaced_nm = (float(now.displacement_nm[0, 0]), float(now.displacement_nm[0, 1]))
-        light = model.frames(*self._cells.under_beam(stage_um, displaced_nm, model.cells))
+        # A sample that drifts right has the beam further left on it.
+        place_um = self._geometry.on_sample_um(*stage_um) - now.displacement_nm / 1000
+        light = self._light(place_um, float(now.focus_nm[0]))
         image: NDArray[np.uint16] = self._detector.record(
             light, now.power, exposure_ms, self.noise
         )[0]
         return image
 
-
-class _Cells:
-    """The cells of a sample, and which of them lie under the beam.
-
-    Whole numbers are the middles of cells, as they are of squares: square r reaches
-    from r - 1/2 to r + 1/2, which are the cells from r n to r n + n - 1.
-    """
-
-    def __init__(self, sample: Sample, geometry: SampleGeometry) -> None:
-        self._geometry = geometry
-        self._per_square = sample.cells_per_square
-        self._milled = torch.from_numpy(sample.cells.astype(np.float32))
-        self.pitch_nm: Final = geometry.pitch_nm / sample.cells_per_square
-
-    def under_beam(
-        self, stage_um: tuple[float, float], displaced_nm: tuple[float, float], side: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cells around the beam, (1, side, side), and their offset, (1, 2), micrometres.
-
-        The stage is at (x, y), and the sample is displaced from it by (x, y).
-        """
-        row, column = self._geometry.square(*stage_um)
-        # A sample that drifts right has the beam on a lower column.
-        row = self._cell(row) - displaced_nm[1] / self.pitch_nm
-        column = self._cell(column) - displaced_nm[0] / self.pitch_nm
-        nearest = round(row), round(column)
-        offset = torch.tensor([[nearest[1] - column, nearest[0] - row]])
-        return self._window(*nearest, side)[None], offset * (self.pitch_nm / 1000)
-
-    def _cell(self, square: float) -> float:
-        return (square + 0.5) * self._per_square - 0.5
-
-    def _window(self, row: int, column: int, side: int) -> torch.Tensor:
-        """Cells around a cell, (side, side): film where the sample has none."""
-        top, left = row - side // 2, column - side // 2
-        source = self._milled[
-            max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)
-        ]
-        window = torch.zeros(side, side)
-        down, right = max(-top, 0), max(-left, 0)
-        window[down : down + source.shape[0], right : right + source.shape[1]] = source
-        return window
+    def _light(self, place_um: NDArray[np.float64], focus_nm: float) -> torch.Tensor:
+        """Light on the camera, (1, y, x), with the beam at (x, y) on the sample, (1, 2)."""
+        (top,), (left,), offset_um = self._cells.windows(place_um)
+        window = self._cells.milled[None, top : top + self._side, left : left + self._side]
+        model = self._focus.at(focus_nm)
+        return model.frames(torch.from_numpy(window), torch.from_numpy(offset_um))

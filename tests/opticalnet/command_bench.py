@@ -20,6 +20,31 @@ from acquisition.store import Run
 PATIENCE_S = 120.0
 """Until a process counts as hung; test machines may be slow and shared."""
 COMMAND = (sys.executable, "-W", "error", "-c", "from opticalnet.cli import main; main()")
+SMALL_SET = """
+name = "small"
+
+[instrument]
+name = "bench"
+environment = {}
+[instrument.optics]
+roi_px = 64
+
+[[parts]]
+split = "train"
+name = "block"
+frames = 70
+[parts.sample]
+kind = "block"
+squares = 7
+
+[[parts]]
+split = "test"
+name = "ss"
+[parts.sample]
+kind = "star"
+squares = 8
+"""
+"""Plan of a data set: 70 frames to train on, and 100 to test on."""
 TERMINAL_VARIABLES = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE")
 
 

@@ -2,6 +2,7 @@
 
 import doctest
 import hashlib
+import inspect
 import json
 import shutil
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 import configs.errors
 import opticalnet
 from acquisition.store import Run
+from opticalnet import cli
 from opticalnet.cli import main
 from reconstruction.network import weights_path
 
@@ -252,6 +254,16 @@ def test_help_imports_nothing_heavy(start: Start, arguments: list[str]) -> None:
 def test_the_command_is_installed() -> None:
     (script,) = entry_points(group="console_scripts", name="opticalnet")
     assert script.load() is main
+
+
+def test_the_command_takes_what_python_takes() -> None:
+    for name in ("acquire", "reconstruct", "simulate"):
+        ours = inspect.signature(getattr(cli, name)).parameters
+        theirs = inspect.signature(getattr(opticalnet, name)).parameters
+        asked = ours.keys() & theirs.keys()
+        assert theirs.keys() - asked <= {"observer", "progress"}
+        for option in asked - {"out", "preset"}:
+            assert ours[option].default == theirs[option].default, option
 
 
 def test_every_public_name_is_there() -> None:

@@ -179,6 +179,10 @@ VALUES: dict[str, tuple[list[object], tuple[str, ...]]] = {
         ("density: expected a fraction between 0 and 1", "got 2"),
     ),
     "density NaN": (["--sample", "block", "--density", "nan"], ("between 0 and 1", "got nan")),
+    "density of a star": (
+        ["--sample", "ss", "--density", 0.35],
+        ("density: expected none with sample 'ss', got 0.35", "leave it out, or take block"),
+    ),
     "exposure NaN": (["--exposure-ms", "nan"], ("exposure_ms", "finite number", "got nan")),
     "exposure 0": (["--exposure-ms", 0], ("exposure_ms", "greater than 0", "got 0")),
     "residual": (["--max-residual", 0], ("max_residual", "greater than 0", "got 0")),

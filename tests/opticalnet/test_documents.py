@@ -1,5 +1,6 @@
 """What the documents say is so."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer.testing
+from command_bench import SMALL_SET
 
+import opticalnet
 from configs.sample import parse_sample
 from opticalnet.cli import app
 from simulation.samples import make_sample
@@ -29,11 +32,35 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "star.png").stat().st_size > 10_000
 
 
+def test_the_python_of_the_virtual_microscope_runs(tmp_path, monkeypatch, capsys):
+    light, sets = blocks(ROOT / "docs" / "simulation.md", "python")
+    names = {}
+    exec(light, names)
+    assert names["frames"].shape == (8, 2, 64, 64)
+    assert 0 < names["frames"].sum(dim=(2, 3)).min() < names["frames"].sum(dim=(2, 3)).max() < 1
+    monkeypatch.chdir(tmp_path)
+    Path("plan.toml").write_text(SMALL_SET)
+    opticalnet.simulate("plan.toml", tiff="small")
+    exec(sets.replace('"folders"', '"small"'), {})
+    train, test = capsys.readouterr().out.splitlines()
+    assert train.startswith("train_valid/A1: 70 images, ")
+    assert test.startswith("test/SS: 100 images, ")
+
+
 def test_the_sample_of_the_documents_can_be_made():
     (text,) = blocks(ROOT / "docs" / "simulation.md", "toml")
     sample = make_sample(parse_sample(text, "docs/simulation.md"), seed=0)
     assert sample.cells_per_square == 9
     assert 0.1 < sample.coverage.mean() < 0.5
+
+
+@pytest.mark.parametrize("name", ["disturbance_picture", "lens_picture", "sample_picture"])
+def test_the_pictures_of_the_virtual_microscope_can_be_drawn(monkeypatch, name):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    figure = importlib.import_module(name).draw()
+    panels = [panel for panel in figure.axes if panel.get_title()]
+    assert len(panels) >= 8
+    assert all(panel.get_images() or panel.get_lines() for panel in panels)
 
 
 def test_the_commands_of_the_documents_exist():

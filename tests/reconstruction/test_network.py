@@ -5,13 +5,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from configs.errors import ReconstructionError
+from configs.errors import ConfigError, ReconstructionError
+from configs.grid import GRIDS
 from configs.instrument import Sensor, SimulatedCameraConfig
 from configs.optics import Optics
 from reconstruction import training
 from reconstruction.metrics import score
 from reconstruction.network import (
-    GRIDS,
     Architecture,
     FrameNetwork,
     load_network,
@@ -77,7 +77,7 @@ def test_shipped_weights_are_small_and_fit():
     for grid in GRIDS:
         network = load_network(weights_path(grid), grid=grid, optics=Optics(), pitch_nm=180.0)
         assert network.architecture.grid == grid
-    with pytest.raises(ReconstructionError, match="3, 5 or 7"):
+    with pytest.raises(ConfigError, match="3, 5 or 7"):
         weights_path(4)
 
 

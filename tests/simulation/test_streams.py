@@ -39,5 +39,7 @@ def test_a_seed_keeps_its_meaning():
         ("VIBRATION", 4),
         ("LASER", 5),
         ("DUST", 6),
+        ("SCAN", 7),
+        ("SHUFFLE", 8),
     ]
     assert torch_stream(5, Stream.LASER, 2).initial_seed() == 2924166985

@@ -20,7 +20,7 @@ from dataset_bench import (
 from configs.geometry import SampleGeometry
 from configs.optics import Optics
 from simulation.clock import VirtualClock
-from simulation.dataset import Dataset
+from simulation.datasets.reader import Dataset
 from simulation.defocus import FocusSeries
 from simulation.forward import ForwardModel
 from simulation.samples import Sample

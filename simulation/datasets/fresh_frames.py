@@ -11,8 +11,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from configs.dataset import DatasetPlan, Split
 from configs.errors import ConfigError
-from simulation.dataset_scan import GRIDS, Scan, draw_scan
-from simulation.line_simulator import LineSimulator
+from configs.grid import check_grid
+from simulation.datasets.lines import LineSimulator
+from simulation.datasets.scan import Scan, draw_scan
+from simulation.streams import Stream, numpy_stream
 
 _SHUFFLED_FRAMES: Final = 4096
 
@@ -47,13 +49,11 @@ class FreshFrames(IterableDataset[Example]):
     """
 
     def __init__(self, plan: DatasetPlan, *, split: Split = "train", grid: int = 7) -> None:
-        if grid not in GRIDS:
-            raise ConfigError(f"grid: expected 3, 5 or 7 squares, got {grid}")
         self._parts = [n for n, part in enumerate(plan.parts) if part.split == split]
         if not self._parts:
             raise ConfigError(f"data set {plan.name}: expected parts to {split} with, got none")
         self._plan = plan
-        self._grid = grid
+        self._grid = check_grid(grid)
 
     def __iter__(self) -> Iterator[Example]:
         worker = get_worker_info()
@@ -66,9 +66,9 @@ class FreshFrames(IterableDataset[Example]):
 
     def _frames(self, simulator: LineSimulator, scan: Scan) -> Iterator[Example]:
         """Yield the frames of a scan in random order, some lines at a time."""
-        random = np.random.default_rng([self._plan.seed, scan.part, scan.number])
+        random = numpy_stream(self._plan.seed, Stream.SHUFFLE, scan.part, scan.number)
         targets = scan.targets(self._grid).reshape(scan.rows, scan.columns, *2 * (self._grid,))
-        lines = list(scan.lines(simulator.side(scan.cell_nm)))
+        lines = list(simulator.lines(scan))
         order = random.permutation(scan.rows)
         for some in np.array_split(order, -(-scan.rows * scan.columns // _SHUFFLED_FRAMES)):
             frames = np.concatenate([simulator.frames(lines[row]) for row in some])

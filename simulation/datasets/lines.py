@@ -5,13 +5,15 @@ own: so frames do not depend on who simulates which lines, or how many at a time
 """
 
 import threading
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from configs.dataset import DatasetPlan
-from simulation.dataset_scan import ScanLine
+from simulation.datasets.scan import Scan, ScanLine
 from simulation.defocus import FocusSeries
 from simulation.detector import Detector
 from simulation.forward import ForwardModel
@@ -19,6 +21,9 @@ from simulation.streams import Stream, torch_stream
 from simulation.threads import one_thread
 
 Images = NDArray[np.uint16]
+
+SOFTWARE: Final = ("opticalnet", "numpy", "torch")
+"""Packages that the frames of a given line depend on: the same versions, the same bits."""
 
 
 class LineSimulator:
@@ -39,6 +44,10 @@ class LineSimulator:
         """Return the side of the window of cells that holds the beam."""
         with one_thread():
             return self._bench(cell_nm, 0.0)[0].cells
+
+    def lines(self, scan: Scan) -> Iterator[ScanLine]:
+        """Yield the lines of a scan in turn."""
+        return scan.lines(self.side(scan.sample.cell_nm))
 
     def frames(self, line: ScanLine) -> Images:
         """Simulate the images of a line, (points, y, x)."""

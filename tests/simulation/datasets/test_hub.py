@@ -14,15 +14,15 @@ import pytest
 from PIL import Image
 
 from configs.errors import ConfigError
-from simulation.paper_reader import open_folders
+from simulation.datasets.paper_reader import open_folders
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NAME = "somebody/small-set"
 LOADS = """
 import sys
 from configs.errors import OpticalNetError
-from simulation.paper_reader import open_folders
+from simulation.datasets.paper_reader import open_folders
 try:
     for path, folder in open_folders(sys.argv[1], 3).items():
         print(path, folder.k.tolist(), folder.frames()[:, 0, 0].tolist())

@@ -15,8 +15,8 @@ from configs.instrument import (
 )
 from configs.optics import Optics
 from configs.toml import load_instrument
-from simulation.dataset_maker import make_dataset
-from simulation.workers import LocalWorkers
+from simulation.datasets.maker import make_dataset
+from simulation.datasets.workers import LocalWorkers
 
 STILL = load_instrument("simulated-still").environment
 CAMERA, ENVIRONMENT = SimulatedCameraConfig(), Environment()

@@ -7,9 +7,7 @@ them, in ``opticalnet.toml``.
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -20,11 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from configs.dataset import Split
-from configs.errors import ConfigError, RunStoreError
+from configs.grid import check_grid
 from configs.value import NonNegative, Positive, PositiveInt, Value
-from simulation.dataset import Dataset, DatasetPart
-from simulation.dataset_scan import GRIDS
-from simulation.tiff import WHITE, write_image
+from simulation.datasets.drafts import check_absent, draft_beside
+from simulation.datasets.reader import Dataset, DatasetPart
+from simulation.datasets.tiff import WHITE, write_image
 
 Progress = Callable[[int, int], None]
 """Called with the number of frames done and of all frames."""
@@ -103,14 +101,13 @@ def export_tiff(
         If the set cannot be read, or the folder exists or cannot be written; nothing is
         left behind.
     """
-    if grid not in GRIDS:
-        raise ConfigError(f"grid: expected one of {GRIDS}, got {grid}")
+    check_grid(grid)
     data = Dataset(set_path)
-    if folder.exists():
-        raise RunStoreError(f"{folder} exists already; choose another folder or remove it")
+    check_absent(folder)
     levels, scans = _levels(data), list(_scans(data))
     done, total = 0, sum(info.frames for info, _, _ in scans)
-    with _draft(folder) as draft:
+    with draft_beside(folder) as draft:
+        draft.mkdir()
         for info, part, first in scans:
             for start in range(0, info.frames, info.columns):
                 line = range(start, min(start + info.columns, info.frames))
@@ -123,6 +120,7 @@ def export_tiff(
         description = FoldersInfo(grid=grid, levels=levels, folders=folders)
         text = tomli_w.dumps(description.model_dump(mode="json"))
         (draft / DESCRIPTION).write_text(text, encoding="utf-8")
+        os.rename(draft, folder)
 
 
 def _levels(data: Dataset) -> Levels:
@@ -165,20 +163,3 @@ def _write_line(
         (folder / kind).mkdir(parents=True, exist_ok=True)
         for k, picture in zip(line, pictures, strict=True):
             write_image(folder / kind / f"{k}.tif", picture)
-
-
-@contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    """Give a folder that takes its place once it is complete, and goes where it never is."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".draft-{folder.name}-"
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as parent:
-            draft = Path(parent) / folder.name
-            draft.mkdir()
-            yield draft
-            os.rename(draft, folder)
-    except OSError as error:
-        raise RunStoreError(
-            f"cannot write {folder}: {error}; nothing was kept: choose another folder"
-        ) from error

@@ -8,11 +8,13 @@ import sys
 import threading
 
 import pytest
+import tomli_w
 from dataset_bench import BLOCK, BRIGHT, PARTS, arrays, bench, contents, make, small_plan
 
+import opticalnet
 from configs.errors import ConfigError, RunStoreError
-from simulation.cluster import Cluster
-from simulation.dataset_maker import make_dataset
+from simulation.datasets.cluster import Cluster
+from simulation.datasets.maker import make_dataset
 
 dask = pytest.importorskip("dask", reason="needs the extra [cluster]")
 pytest.importorskip("distributed", reason="needs the extra [cluster]")
@@ -104,13 +106,19 @@ def test_a_worker_dies_and_the_set_is_the_same(bench_of_processes, scheduler, tm
     workers = [bench_of_processes.worker(scheduler) for _ in range(2)]
     killed = []
 
-    def kill(done, frames):
+    def kill(what, done, frames):
         if done > frames / 3 and not killed:
             workers[0].kill()
             killed.append(workers[0].wait())
 
-    with Cluster(scheduler) as cluster:
-        make_dataset(PLAN, tmp_path / "cluster.zarr", cluster, kill)
+    toml = tomli_w.dumps(PLAN.model_dump(mode="json", exclude_none=True))
+    (tmp_path / "plan.toml").write_text(toml)
+    opticalnet.simulate(
+        str(tmp_path / "plan.toml"),
+        out=tmp_path / "cluster.zarr",
+        scheduler=scheduler,
+        progress=kill,
+    )
     assert killed
     local = make(PLAN, tmp_path / "local.zarr")
     ours, theirs = arrays(local), arrays(tmp_path / "cluster.zarr")

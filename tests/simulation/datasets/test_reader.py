@@ -10,7 +10,7 @@ import zarr
 from dataset_bench import make, small_plan
 
 from configs.errors import RunStoreError
-from simulation.dataset import Dataset
+from simulation.datasets.reader import Dataset
 
 CHUNK = Path("train/block/frames/c/3/0/0")
 

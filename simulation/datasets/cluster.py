@@ -18,10 +18,9 @@ from urllib.parse import urlsplit
 
 from configs.dataset import DatasetPlan
 from configs.errors import ConfigError, RunStoreError
-from simulation.dataset_scan import ScanLine
-from simulation.line_simulator import Images, LineSimulator
-from simulation.software import ON_WORKERS
-from simulation.workers import Results
+from simulation.datasets.lines import SOFTWARE, Images, LineSimulator
+from simulation.datasets.scan import ScanLine
+from simulation.datasets.workers import Results
 
 _CONNECT_S: Final = 10
 _RETRIES: Final = 3
@@ -123,7 +122,7 @@ def _simulator(plan: str, software: Software) -> LineSimulator:
 
 
 def _software() -> Software:
-    return tuple((package, metadata.version(package)) for package in ON_WORKERS)
+    return tuple((package, metadata.version(package)) for package in SOFTWARE)
 
 
 def _distributed() -> Any:

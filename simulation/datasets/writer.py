@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from configs.dataset import DatasetPlan
-from simulation.dataset import DatasetInfo, PartInfo
-from simulation.dataset_scan import GRIDS, PartSize, Scan, ScanLine
-from simulation.software import versions
+from configs.grid import GRIDS
+from configs.software import versions
+from simulation.datasets.lines import SOFTWARE
+from simulation.datasets.reader import DatasetInfo, PartInfo
+from simulation.datasets.scan import Scan, ScanLine
+from simulation.datasets.sizes import PartSize
 
 _POINT_ARRAYS: Final = (
     ("scan", (), "uint32"),
@@ -21,6 +24,9 @@ _POINT_ARRAYS: Final = (
     ("focus_nm", (), "float64"),
     ("power", (), "float64"),
 )
+
+
+_ELSEWHERE: Final = ("shapely", "zarr")
 
 
 class DatasetWriter:
@@ -73,7 +79,9 @@ class DatasetWriter:
             )
             for plan, part in zip(self._plan.parts, self._parts, strict=True)
         )
-        info = DatasetInfo(software=versions(), plan=self._plan, parts=parts)
+        info = DatasetInfo(
+            software=versions((*SOFTWARE, *_ELSEWHERE)), plan=self._plan, parts=parts
+        )
         self._group.attrs["opticalnet"] = info.model_dump(mode="json")
         return info
 

@@ -1,17 +1,20 @@
-"""The datasheet of a data set: ``datasheet.md``, filled from the plan and what was written."""
+"""The datasheet of a data set: ``datasheet.md``, filled in, and the histograms in it."""
 
 from datetime import datetime
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 import tomli_w
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from configs.dataset import DatasetPlan, Split
+from configs.grid import GRIDS
 from configs.instrument import Environment
 from configs.optics import Optics
-from simulation.dataset import DatasetInfo, PartInfo
-from simulation.dataset_scan import GRIDS
-from simulation.histogram import histogram_table
+from simulation.datasets.reader import DatasetInfo, PartInfo
+
+_COLOURS: Final = ("#16181d", "#d1495b", "#3d8eb9", "#edae49", "#66a182", "#8d6a9f")
 
 
 def datasheet(
@@ -30,7 +33,7 @@ def datasheet(
     written
         When.
     """
-    template = resources.files("simulation").joinpath("datasheet.md")
+    template = resources.files("simulation.datasets").joinpath("datasheet.md")
     return template.read_text(encoding="utf-8").format(
         name=name,
         picture=picture,
@@ -42,6 +45,15 @@ def datasheet(
         version=info.software["opticalnet"],
         software=", ".join(f"{package} {value}" for package, value in info.software.items()),
     )
+
+
+def histograms(info: DatasetInfo) -> Figure:
+    """Draw how many frames have how many open squares, as in Fig. 5 of the paper."""
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    for axes, grid in zip(figure.subplots(1, len(GRIDS)), GRIDS, strict=True):
+        _draw_grid(axes, info, grid)
+    figure.suptitle(f"{info.plan.name}  ·  seed {info.plan.seed}  ·  SIMULATED", fontsize=11)
+    return figure
 
 
 def _of_the_plan(plan: DatasetPlan) -> dict[str, Any]:
@@ -70,7 +82,7 @@ def _of_the_parts(info: DatasetInfo) -> dict[str, Any]:
         "film": 1 - open_share,
         "trained": _paths(info, "train"),
         "tested": _paths(info, "test"),
-        "histograms": "\n\n".join(_histogram(info, grid) for grid in GRIDS),
+        "histograms": "\n\n".join(_histogram_table(info, grid) for grid in GRIDS),
     }
 
 
@@ -98,9 +110,18 @@ def _open_share(part: PartInfo) -> float:
     return total / ((len(counts) - 1) * part.frames)
 
 
-def _histogram(info: DatasetInfo, grid: int) -> str:
-    title = f"Frames by the number of open squares in their {grid} x {grid} target:"
-    return f"{title}\n\n{histogram_table(info, grid)}"
+def _histogram_table(info: DatasetInfo, grid: int) -> str:
+    """Make a row for every number of open squares, a column a part."""
+    lines = [
+        f"Frames by the number of open squares in their {grid} x {grid} target:",
+        "",
+        "| open squares | " + " | ".join(part.path for part in info.parts) + " |",
+        "|---:" * (len(info.parts) + 1) + "|",
+    ]
+    columns = [part.histogram[str(grid)] for part in info.parts]
+    for squares, counts in enumerate(zip(*columns, strict=True)):
+        lines.append(f"| {squares} | " + " | ".join(f"{count:,}" for count in counts) + " |")
+    return "\n".join(lines)
 
 
 def _optics(optics: Optics) -> str:
@@ -133,3 +154,16 @@ def _disturbances(environment: Environment) -> str:
         f" stray light of {environment.background_e_per_ms:g} e/ms a pixel, specks of dust:"
         f" {environment.dust_specks}"
     )
+
+
+def _draw_grid(axes: Axes, info: DatasetInfo, grid: int) -> None:
+    for number, part in enumerate(info.parts):
+        counts = part.histogram[str(grid)]
+        edges = [squares - 0.5 for squares in range(len(counts) + 1)]
+        colour = _COLOURS[number % len(_COLOURS)]
+        axes.stairs(counts, edges, label=part.path, color=colour, linewidth=1.4)
+    axes.set_title(f"{grid} x {grid} squares")
+    axes.set_xlabel("open squares in the target")
+    axes.set_ylabel("frames")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8, frameon=False)

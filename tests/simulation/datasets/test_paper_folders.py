@@ -13,11 +13,12 @@ from configs.errors import ConfigError, RunStoreError
 from configs.instrument import Environment, InstrumentConfig
 from configs.optics import Optics
 from configs.sample import Block, Star
-from simulation.dataset import Dataset
-from simulation.dataset_scan import draw_scan, part_sizes
-from simulation.dataset_writer import DatasetWriter
-from simulation.paper_folders import export_tiff
-from simulation.paper_reader import open_folders
+from simulation.datasets.paper_folders import export_tiff
+from simulation.datasets.paper_reader import open_folders
+from simulation.datasets.reader import Dataset
+from simulation.datasets.scan import draw_scan
+from simulation.datasets.sizes import part_sizes
+from simulation.datasets.writer import DatasetWriter
 
 IMAGE_PX = 8
 LOWEST_ADU, STEP_ADU = 100, 4
@@ -173,7 +174,7 @@ def test_nothing_is_left_of_what_fails(set_path, tmp_path):
 
 
 def test_what_cannot_be_exported(set_path, exported, tmp_path):
-    with pytest.raises(ConfigError, match=r"grid: expected one of \(3, 5, 7\), got 4"):
+    with pytest.raises(ConfigError, match=r"grid: expected 3, 5 or 7 squares, got 4"):
         export_tiff(set_path, tmp_path / "tiff", 4)
     with pytest.raises(RunStoreError, match="exists already"):
         export_tiff(set_path, exported, 3)
@@ -316,7 +317,7 @@ def test_what_is_no_set_of_folders(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(ConfigError, match="expected folders train_valid/NAME or test/NAME"):
             open_folders(path, 3)
-    with pytest.raises(ConfigError, match=r"grid: expected one of \(3, 5, 7\), got 9"):
+    with pytest.raises(ConfigError, match=r"grid: expected 3, 5 or 7 squares, got 9"):
         open_folders(tmp_path, 9)
     (tmp_path / "test" / "SS").mkdir(parents=True)
     with pytest.raises(RunStoreError, match=r"SS.img: expected a readable folder"):

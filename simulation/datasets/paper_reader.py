@@ -1,7 +1,7 @@
 """Data sets in the folders of the paper's authors: theirs, or exported ones.
 
-``simulation.paper_folders`` says how they lie. Names are checked when folders are opened,
-files when they are read.
+``simulation.datasets.paper_folders`` says how they lie. Names are checked when folders are
+opened, files when they are read.
 """
 
 import os
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from configs.dataset import Split
 from configs.errors import ConfigError, RunStoreError
-from simulation import hub
-from simulation.dataset_scan import GRIDS
-from simulation.paper_folders import (
+from configs.grid import check_grid
+from simulation.datasets import hub
+from simulation.datasets.paper_folders import (
     DESCRIPTION,
     SPLIT_FOLDERS,
     FolderInfo,
     FoldersInfo,
     Levels,
 )
-from simulation.tiff import Pixels, read_image, read_mask
+from simulation.datasets.tiff import Pixels, read_image, read_mask
 
 _PAPER_POINTS: Final = (66, 66)
 
@@ -106,8 +106,7 @@ def open_folders(source: str | Path, grid: int) -> dict[str, PaperFolder]:
     RunStoreError
         If files are missing, or are not what they should be.
     """
-    if grid not in GRIDS:
-        raise ConfigError(f"grid: expected one of {GRIDS}, got {grid}")
+    check_grid(grid)
     if str(source).startswith(hub.PREFIX):
         wanted = [DESCRIPTION, *(f"{folder}/*" for folder in SPLIT_FOLDERS.values())]
         root = hub.download(str(source), wanted)

@@ -4,20 +4,23 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from dataset_bench import BLOCK, BRIGHT, PARTS, STAR, bench, contents, make, part, small_plan
+from matplotlib.colors import to_rgba
 from PIL import Image
 
 from configs.dataset import DatasetPlan
 from configs.errors import ConfigError, OpticalNetError, RunStoreError
 from configs.optics import Optics
-from simulation.dataset_maker import DatasetFiles, make_dataset
-from simulation.dataset_scan import draw_scan
+from simulation.datasets.datasheet import histograms
+from simulation.datasets.lines import LineSimulator
+from simulation.datasets.maker import DatasetFiles, make_dataset
+from simulation.datasets.scan import draw_scan
+from simulation.datasets.workers import LocalWorkers
 from simulation.defocus import FocusSeries
-from simulation.line_simulator import LineSimulator
 from simulation.modes import modes_of
-from simulation.workers import LocalWorkers
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_lines_are_drawn_only_as_they_are_needed():
     drawn = []
 
     def lines():
-        for line in draw_scan(plan, 0, 0).lines(simulator.side(180.0)):
+        for line in simulator.lines(draw_scan(plan, 0, 0)):
             drawn.append(line.row)
             yield line
 
@@ -117,20 +120,31 @@ def test_what_is_there_already_stays(tmp_path):
 def test_a_set_in_the_way_at_the_end_stays(tmp_path):
     out = tmp_path / "set.zarr"
 
+    theirs = {"set.zarr/zarr.json": b"precious", "set.datasheet.md": b"theirs"}
+
     def someone_else(done, frames):
         if done == frames:
             out.mkdir()
-            (out / "precious").touch()
+            for name, content in theirs.items():
+                (tmp_path / name).write_bytes(content)
 
     with pytest.raises(RunStoreError, match="nothing was kept"):
         make_dataset(small_plan(), out, LocalWorkers(1), someone_else)
-    assert {path.name for path in tmp_path.rglob("*")} >= {"set.zarr", "precious"}
-    assert not list(tmp_path.glob(".draft*"))
+    assert contents(tmp_path) == theirs
+    assert files_beside(out) == {"set.zarr", "set.datasheet.md"}
+
+
+@pytest.mark.parametrize("ending", ["datasheet.md", "histogram.png"])
+def test_a_set_that_cannot_be_described_is_not_kept(tmp_path, ending):
+    (tmp_path / f"set.{ending}").mkdir()
+    with pytest.raises(RunStoreError, match="nothing was kept"):
+        make(small_plan(), tmp_path / "set.zarr")
+    assert files_beside(tmp_path / "set.zarr") == {f"set.{ending}"}
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(RunStoreError, match="cannot write data set"):
+    with pytest.raises(RunStoreError, match="cannot write"):
         make(small_plan(), tmp_path / "file" / "set.zarr")
     assert files_beside(tmp_path / "file") == {"file"}
 
@@ -236,11 +250,27 @@ def test_the_datasheet_has_the_plan_to_make_the_set_again(described):
     assert DatasetPlan.checked("datasheet", tomllib.loads(toml)) == small_plan()
 
 
-def test_the_histogram_is_a_picture(described):
-    with Image.open(described[1].histogram) as picture:
-        picture.load()
-        assert picture.format == "PNG"
-        assert len(picture.convert("RGB").getcolors(1 << 20) or ()) > 20
+def test_histograms_draw_what_was_counted(described):
+    info, files = described
+    figure = histograms(info)
+    for panel, grid in zip(figure.axes, (3, 5, 7), strict=True):
+        assert panel.get_title() == f"{grid} x {grid} squares"
+        legend = panel.get_legend()
+        names = [text.get_text() for text in legend.get_texts()]
+        assert names == [kept.path for kept in info.parts]
+        drawn = zip(panel.patches, legend.legend_handles, info.parts, strict=True)
+        for steps, handle, kept in drawn:
+            counts, edges, _ = steps.get_data()
+            assert tuple(counts) == kept.histogram[str(grid)]
+            assert list(edges) == [n - 0.5 for n in range(grid**2 + 2)]
+            assert steps.get_edgecolor() == to_rgba(handle.get_color())
+    colours = {steps.get_edgecolor() for steps in figure.axes[0].patches}
+    assert len(colours) == len(info.parts)
+    assert figure.get_suptitle() == "small  ·  seed 3  ·  SIMULATED"
+    figure.savefig(files.set / "again.png", dpi=150)
+    with Image.open(files.histogram) as kept, Image.open(files.set / "again.png") as again:
+        assert kept.format == "PNG"
+        assert np.array_equal(kept, again)
 
 
 def test_stale_descriptions_are_replaced(tmp_path):

@@ -6,8 +6,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol
 
 from configs.errors import ConfigError
-from simulation.dataset_scan import ScanLine
-from simulation.line_simulator import Images, LineSimulator
+from simulation.datasets.lines import Images, LineSimulator
+from simulation.datasets.scan import ScanLine
 from simulation.threads import one_thread
 
 Results = Generator[tuple[ScanLine, Images], None, None]

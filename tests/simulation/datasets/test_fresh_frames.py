@@ -9,8 +9,8 @@ from dataset_bench import BLOCK, BRIGHT, PARTS, STILL, bench, make, part, small_
 from torch.utils.data import DataLoader
 
 from configs.errors import ConfigError
-from simulation.dataset import Dataset
-from simulation.fresh import FreshFrames
+from simulation.datasets.fresh_frames import FreshFrames
+from simulation.datasets.reader import Dataset
 
 PLAN = small_plan(parts=PARTS)
 
@@ -68,11 +68,11 @@ def test_a_scan_is_shuffled_and_complete():
 
 
 def _second_scan(plan):
-    from simulation.dataset_scan import draw_scan
-    from simulation.line_simulator import LineSimulator
+    from simulation.datasets.lines import LineSimulator
+    from simulation.datasets.scan import draw_scan
 
     simulator, scan = LineSimulator(plan), draw_scan(plan, 0, 1)
-    lines = [simulator.frames(line) for line in scan.lines(simulator.side(scan.cell_nm))]
+    lines = [simulator.frames(line) for line in simulator.lines(scan)]
     images = torch.from_numpy(np.concatenate(lines).astype(np.float32))
     return images, torch.from_numpy(scan.targets(7).astype(np.float32))
 

@@ -1,0 +1,14 @@
+"""How many squares around the beam a frame tells of, along a side."""
+
+from typing import Final
+
+from configs.errors import ConfigError
+
+GRIDS: Final = (3, 5, 7)
+
+
+def check_grid(grid: int) -> int:
+    """Return a grid that there is; ``ConfigError`` otherwise."""
+    if grid not in GRIDS:
+        raise ConfigError(f"grid: expected 3, 5 or 7 squares, got {grid}")
+    return grid

@@ -1,0 +1,47 @@
+"""What every command says alike: errors, one JSON object, what there is after Ctrl-C."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def open_console(json: bool) -> "Console":
+    """Return where people read along: stderr if a script reads stdout."""
+    from rich.console import Console
+
+    return Console(stderr=json, highlight=False)
+
+
+def print_json(**values: Any) -> None:
+    """Print one JSON object on stdout."""
+    import json
+
+    sys.stdout.write(json.dumps(values) + "\n")
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say in one red line on stderr what is wrong, and leave."""
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(" ".join(f"error: {message}".split()), style="red")
+    Console(stderr=True).print(text, soft_wrap=True)
+    raise SystemExit(code)
+
+
+@contextmanager
+def interruptible(stopped: Callable[[], str]) -> Iterator[None]:
+    """Let Ctrl-C end a command with exit code 130, and say what there is then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail(stopped(), 130)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Leave out the options that nobody gave."""
+    return {name: value for name, value in options.items() if value is not None}
