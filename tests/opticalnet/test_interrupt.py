@@ -85,7 +85,7 @@ def test_ctrl_c_while_a_run_is_read(start: Start, run_copy: Path) -> None:
     with (run_copy / "journal.jsonl").open("wb", buffering=0) as pipe:
         pipe.write(b" " * (1 << 18))  # more than fits: afterwards the reader is reading
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE_S)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (130, "")
     assert err == "error: stopped; the frames of run.zarr are as they were\n"
     assert nobody_left(process)
