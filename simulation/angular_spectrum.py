@@ -42,6 +42,12 @@ class AngularSpectrum:
         self, light: Light, cells: int, cell_nm: float, samples_per_cell: int, period_um: float
     ) -> None:
         check_window(light.optics, cells, cell_nm)
+        if light.optics.collection_na > 0.95 * light.optics.medium_index:
+            # The softened rim would reach evanescent waves.
+            raise ConfigError(
+                "full angular spectrum: expected collection_na up to 0.95 medium_index, got"
+                f" {light.optics.collection_na:g}; take the cropped spectrum"
+            )
         self._light = light
         self._repeat = samples_per_cell
         self._spacing_um = cell_nm / 1000 / samples_per_cell

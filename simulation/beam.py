@@ -41,9 +41,10 @@ def beam_field(light: Light, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     plane waves; L. Novotny and B. Hecht, Principles of Nano-Optics, section 3.5.
     """
     if isinstance(light.optics.beam, GaussianBeam):
-        row, column = (torch.exp(-((axis / light.beam_um) ** 2)) for axis in (y, x))
-        peak = math.sqrt(2 / math.pi) / light.beam_um
-        return (peak * row[:, None] * column)[None].to(torch.complex128)
+        spread = _squared_radius(light)
+        row, column = (torch.exp(-axis.square() / spread) for axis in (y, x))
+        peak = math.sqrt(2 / math.pi) * light.beam_um / spread
+        return (peak * row[:, None] * column)[None]
     return focus_field(light, x, y)[: components(light)]
 
 
@@ -75,7 +76,10 @@ def _pupil_amplitude(light: Light, disc: Disc) -> torch.Tensor:
     squared = (x.square() + y.square()) / light.filling.square()
     power = torch.pi * (rim * light.filling).square() / 2
     power = power * (1 - torch.exp(-2 / light.filling.square()))
-    waves = aberration(light.focusing_waves, x, y)
+    _, _, cosine = direction(light, disc)
+    # Back from the waist to the sample.
+    path = light.focus_um * (1 - cosine) * light.medium_index / light.wavelength_um
+    waves = aberration(light.focusing_waves, x, y) + path
     return torch.polar(torch.exp(-squared) / power.sqrt(), 2 * torch.pi * waves)
 
 
@@ -96,10 +100,18 @@ def beam_spectrum(light: Light, disc: Disc) -> torch.Tensor:
     """Plane waves of the beam on the sample, (i, j, components), complex."""
     if isinstance(light.optics.beam, GaussianBeam):
         squared = disc.fx[:, None].square() + disc.fy.square()
-        spectrum = torch.exp(-((math.pi * light.beam_um) ** 2) * squared)
-        scale = math.sqrt(2 * math.pi) * light.beam_um
-        return (scale * spectrum)[..., None].to(torch.complex128)
+        spectrum = torch.exp(-(math.pi**2) * _squared_radius(light) * squared)
+        return (math.sqrt(2 * math.pi) * light.beam_um * spectrum)[..., None]
     return focus_spectrum(light, disc)[..., : components(light)]
+
+
+def _squared_radius(light: Light) -> torch.Tensor:
+    """Square of a Gaussian beam's 1/e radius on the sample, complex beside the waist.
+
+    A. E. Siegman, Lasers, chapter 17: the complex radius of curvature, paraxial.
+    """
+    rayleigh = light.wavelength_um / (math.pi * light.medium_index)
+    return torch.complex(light.beam_um.square(), -rayleigh * light.focus_um)
 
 
 def light_outside(light: Light, half_um: float) -> float:

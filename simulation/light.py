@@ -21,6 +21,8 @@ class Light:
         beam, the pixels, and how finely pupils are sampled.
     wavelength_um, medium_index, distance_um
         Vacuum wavelength, medium, and distance from the sample to the camera's plane.
+    focus_um
+        By how much the sample lies before the waist of the beam, which stays.
     beam_um
         1/e radius of the amplitude of a Gaussian beam.
     focusing_na, filling, polarisation_rad
@@ -37,6 +39,7 @@ class Light:
     wavelength_um: torch.Tensor
     medium_index: torch.Tensor
     distance_um: torch.Tensor
+    focus_um: torch.Tensor
     beam_um: torch.Tensor
     focusing_na: torch.Tensor
     filling: torch.Tensor
@@ -61,6 +64,7 @@ class Light:
             wavelength_um=_real(wavelength_um),
             medium_index=_real(optics.medium_index),
             distance_um=_real(optics.defocus_wavelengths * wavelength_um),
+            focus_um=_real(0.0),
             beam_um=_real(radius_um),
             focusing_na=_real(lens.na if lens else math.nan),
             filling=_real(lens.filling if lens else math.nan),
@@ -73,8 +77,12 @@ class Light:
         )
 
     def refocused(self, focus_um: float) -> Self:
-        """Return the light with the sample moved away from the camera's plane."""
-        return replace(self, distance_um=self.distance_um + focus_um)
+        """Return the light with the sample moved towards the source; the beam stays."""
+        return replace(
+            self,
+            distance_um=self.distance_um + focus_um,
+            focus_um=self.focus_um + focus_um,
+        )
 
     def to(self, device: torch.device | str) -> Self:
         """Return the same on a device."""

@@ -107,6 +107,39 @@ def test_focus_moves_the_sample(focus_nm, error):
     assert focus_nm == 0 or relative_l2(still, direct.frames(windows)) > 10 * error
 
 
+@pytest.mark.parametrize("beam", ["gaussian", "vectorial"])
+def test_focus_moves_the_sample_and_not_the_beam(beam):
+    # Where nothing is in the way, nothing shows where the sample is.
+    light = Light.of(Optics(beam=BEAMS[beam]))
+    everything = torch.ones(1, 21, 21)
+    still, moved = (
+        CroppedSpectrum(at, 21, 180.0, dtype=torch.float64).frames(everything)
+        for at in (light, light.refocused(0.05))
+    )
+    assert relative_l2(moved, still) < 1e-3
+    fixed = replace(light, distance_um=light.distance_um + 0.05)
+    waist_moves_too = CroppedSpectrum(fixed, 21, 180.0, dtype=torch.float64).frames(everything)
+    assert relative_l2(waist_moves_too, still) > 5e-3
+
+
+def test_focus_moves_the_sample_away_from_the_camera():
+    # In a beam so wide that its waist is nowhere, only the distance to the camera counts.
+    wide = {"beam": GaussianBeam(fwhm_nm=4000), "collection_na": 0.5}
+    hole = torch.zeros(1, 31, 31)
+    hole[0, 15, 15] = 1
+
+    def image(light):
+        return CroppedSpectrum(light, 31, 500.0, dtype=torch.float64).frames(hole)
+
+    moved = image(Light.of(Optics(**wide)).refocused(0.5))
+    farther, nearer = (
+        image(Light.of(Optics(**wide, defocus_wavelengths=10 + step / 0.633)))
+        for step in (0.5, -0.5)
+    )
+    assert relative_l2(moved, farther) < 5e-3
+    assert relative_l2(moved, nearer) > 0.05
+
+
 def test_colours_are_one_frame_each():
     colours = ColourModel(Optics(), [532.0, 633.0])
     windows = random_windows(colours.cells).float()
