@@ -108,5 +108,5 @@ def test_planes_too_small_are_refused():
         AngularSpectrum(far, 15, 180.0, 2, 8.0)
     with pytest.raises(ConfigError, match="too small for the beam"):
         AngularSpectrum(far, 5, 180.0, 2, 40.0)
-    with pytest.raises(ConfigError, match="up to 0.95 medium_index, got 1; take the cropped"):
+    with pytest.raises(ConfigError, match=r"up to 0\.95 medium_index, got 1; take the cropped"):
         AngularSpectrum(Light.of(Optics(collection_na=1.0)), 15, 180.0, 2, 40.0)
