@@ -14,7 +14,7 @@ from numpy.polynomial import legendre
 from configs.optics import FocusedBeam, GaussianBeam
 from simulation.light import Light
 from simulation.pupil import Disc, PupilTransform, gauss_disc
-from simulation.zernike import aberration
+from simulation.zernike import aberration, steepest
 
 _MARGIN_NODES: Final = 40  # beyond half the radians of the fastest wave: double precision
 
@@ -140,4 +140,5 @@ def _light_within(light: Light, half_um: float) -> float:
 def _nodes(light: Light, reach_um: float) -> int:
     """Nodes of a quadrature over pupil or sample that holds waves out to a distance."""
     cutoff = float(light.focusing_na.detach() / light.wavelength_um.detach())
-    return int(2 * math.pi * cutoff * reach_um) + _MARGIN_NODES
+    waves = cutoff * reach_um + steepest(light.focusing_waves)
+    return int(2 * math.pi * waves) + _MARGIN_NODES

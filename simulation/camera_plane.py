@@ -11,7 +11,7 @@ from configs.optics import GaussianBeam, Optics
 from simulation.beam import beam_spectrum, components, direction
 from simulation.light import Light
 from simulation.pupil import Disc, PupilTransform, gauss_disc, lattice_disc
-from simulation.zernike import aberration
+from simulation.zernike import aberration, steepest
 
 Float64 = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ class CameraPlane:
 
     def _new_disc(self, cutoff: torch.Tensor) -> Disc:
         if self._period_um is None:
-            return gauss_disc(cutoff, _pupil_nodes(self.light.optics, self._reach_um))
+            return gauss_disc(cutoff, _pupil_nodes(self.light, self._reach_um))
         return lattice_disc(cutoff, self._period_um)
 
     def transform(self, x: torch.Tensor, y: torch.Tensor) -> PupilTransform:
@@ -124,12 +124,16 @@ def collection(light: Light, disc: Disc) -> torch.Tensor:
     return transfer * (root * torch.eye(2).to(root) + turned)
 
 
-def _pupil_nodes(optics: Optics, reach_um: float) -> int:
+def _pupil_nodes(light: Light, reach_um: float) -> int:
     """Half the number of radians that the integrand turns through, and a margin."""
+    optics = light.optics
     wavelength_um = optics.wavelength_nm / 1000
     distance_um = optics.defocus_wavelengths * wavelength_um
     turned_um = optics.window_um / 2 + reach_um + distance_um / 2
-    return int(2 * math.pi * optics.collection_na / wavelength_um * turned_um) + PUPIL_MARGIN
+    # The whole beam brings the aberrations of the lens that focuses it.
+    waves = turned_um * optics.collection_na / wavelength_um
+    waves += steepest(light.collection_waves) + steepest(light.focusing_waves)
+    return int(2 * math.pi * waves) + PUPIL_MARGIN
 
 
 def pixel_filter(optics: Optics) -> tuple[Float64, Float64]:

@@ -11,6 +11,7 @@ from typing import Self
 
 import torch
 
+from configs.errors import ConfigError
 from configs.optics import Optics
 from simulation.light import Light
 from simulation.modes import camera_fields, modes_of, nominal_fields
@@ -70,7 +71,7 @@ class ForwardModel:
     ) -> None:
         self.optics = optics
         self.cell_um = cell_nm / 1000
-        self.cells = cells or beam_window(optics, cell_nm)
+        self.cells = beam_window(optics, cell_nm) if cells is None else cells
         check_window(optics, self.cells, cell_nm)
         self.modes = modes_of(optics, self.cell_um, self.cells)
         if light is None:
@@ -105,7 +106,13 @@ class ForwardModel:
         torch.Tensor
             (batch, image_px, image_px), fraction of the incident power per
             binned pixel.
+
+        Raises
+        ------
+        ConfigError
+            If the masks are of another size, or displaced beyond half a cell.
         """
+        self._check(coverage, offset_um)
         field = torch.addmm(self.film, self.amplitudes(coverage, offset_um), self.field)
         points = self._taps.shape[1]
         first, *others = field.view(len(field), -1, points, points).unbind(dim=1)
@@ -135,6 +142,21 @@ class ForwardModel:
         model.film = torch.lerp(self.film, other.film, share)
         model.field = torch.lerp(self.field, other.field, share)
         return model
+
+    def _check(self, coverage: torch.Tensor, offset_um: torch.Tensor | None) -> None:
+        expected = (self.cells, self.cells)
+        if coverage.ndim != 3 or coverage.shape[1:] != expected:
+            raise ConfigError(
+                f"masks: expected (batch, {self.cells}, {self.cells}), got"
+                f" {tuple(coverage.shape)}; give every cell of the window"
+            )
+        # The series of the overlaps holds a little more than half a cell, and no further.
+        farthest_um = self.modes.farthest_um
+        if offset_um is not None and not bool((offset_um.abs() <= farthest_um).all()):
+            raise ConfigError(
+                f"masks: expected offsets up to half a cell, {self.cell_um / 2:g} um, got up to"
+                f" {float(offset_um.abs().max()):g} um; move the mask by whole cells first"
+            )
 
     def _displaced(self, offset_um: torch.Tensor) -> torch.Tensor:
         """Overlap of displaced cells with axis functions, (batch, cells, functions)."""

@@ -1,5 +1,6 @@
 """How much of the sample the beam sees."""
 
+import math
 from typing import Final
 
 from configs.errors import ConfigError
@@ -23,6 +24,7 @@ def beam_window(optics: Optics, cell_nm: float) -> int:
     ConfigError
         If more than 1 % of its light falls outside 8 x 8 um.
     """
+    _check_cell(cell_nm)
     light = Light.of(optics)
     gaussian = isinstance(optics.beam, GaussianBeam)
     for loss in (_GAUSSIAN_LOSS if gaussian else _FOCUS_LOSS, LARGEST_LOSS):
@@ -38,6 +40,7 @@ def beam_window(optics: Optics, cell_nm: float) -> int:
 
 def check_window(optics: Optics, cells: int, cell_nm: float) -> None:
     """Refuse a window on the sample that is even or too small for the beam."""
+    _check_cell(cell_nm)
     if cells < 1 or cells % 2 == 0:
         raise ConfigError(f"window: expected an odd number of cells, got {cells}")
     light = Light.of(optics)
@@ -49,6 +52,11 @@ def check_window(optics: Optics, cells: int, cell_nm: float) -> None:
             f" expected at most {LARGEST_LOSS:.0%} of its light outside, got {lost:.1%};"
             f" take {'a narrower beam' if enough is None else f'{enough} cells or more'}"
         )
+
+
+def _check_cell(cell_nm: float) -> None:
+    if not 0 < cell_nm < math.inf:
+        raise ConfigError(f"cell_nm: expected a length above 0 nm, got {cell_nm}")
 
 
 def _smallest(light: Light, cell_nm: float, loss: float) -> int | None:

@@ -30,6 +30,15 @@ def aberration(waves: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.T
     return total
 
 
+def steepest(waves: torch.Tensor) -> float:
+    """Return the largest gradient of the sum of terms over the disc, waves per radius."""
+    axis = torch.linspace(-1, 1, 129, dtype=torch.float64)
+    sums = aberration(waves.detach().cpu(), axis, axis[:, None])
+    down, across = torch.gradient(sums, spacing=float(axis[1] - axis[0]))
+    inside = axis.square() + axis[:, None].square() <= 1
+    return float(torch.hypot(down, across)[inside].max())
+
+
 def zernike(index: int, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Return the polynomial of a Noll index, from 1, at points of the unit disc."""
     degree, order = noll(index)

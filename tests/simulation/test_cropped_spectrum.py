@@ -237,6 +237,43 @@ def test_defocus_of_the_objective_is_a_displaced_camera():
     assert relative_l2(s, m) > 0.05
 
 
+@pytest.mark.parametrize("where", ["collection", "focus"])
+def test_strong_aberrations_are_resolved(where):
+    # Against a lattice, whose nodes do not depend on the aberrations.
+    spherical = (0,) * 10 + (1.5,)
+    if where == "collection":
+        optics, cells = Optics(collection_zernike_waves=spherical, collection_na=0.7), 15
+    else:
+        lens = FocusedBeam(kind="focused", zernike_waves=(0, 0, 0, 0.4), na=0.7, filling=0.5)
+        optics, cells = Optics(beam=lens, collection_na=0.7), 31
+    mask = random_window(cells)
+    image = route(optics, cells).frames(mask)[0].numpy()
+    lattice = route(optics, cells, period_um=120.0).frames(mask)[0].numpy()
+    assert relative_l2(image, lattice) < 5e-3
+
+
+def test_an_aberrated_focus_is_the_one_of_a_lens_that_focuses_elsewhere():
+    # Zernike defocus of the lens against a sample moved out of its focus: the sign, too.
+    na, moved_um = 0.3, 0.8
+    waves = moved_um * na**2 / (4 * math.sqrt(3) * 0.633)
+    aberrated = FocusedBeam(
+        kind="focused", na=na, filling=0.8, vectorial=False, zernike_waves=(0, 0, 0, waves)
+    )
+    plain = FocusedBeam(kind="focused", na=na, filling=0.8, vectorial=False)
+    points = torch.linspace(-1.5, 1.5, 21, dtype=torch.float64)
+    expected = beam_field(Light.of(Optics(beam=plain)).refocused(moved_um), points, points)
+    other = beam_field(Light.of(Optics(beam=plain)).refocused(-moved_um), points, points)
+    field = beam_field(Light.of(Optics(beam=aberrated)), points, points)
+
+    def same(a, b):
+        """Up to a phase of the whole."""
+        overlap = (a.conj() * b).sum().abs()
+        return float(overlap / (a.abs().square().sum() * b.abs().square().sum()).sqrt())
+
+    assert same(field, expected) > 0.9999
+    assert same(field, other) < 0.999
+
+
 PARAMETERS = {
     "gaussian": ["beam_um"],
     "focused": ["focusing_na", "filling", "polarisation_rad", "focusing_waves"],

@@ -188,6 +188,29 @@ def test_windows_too_small_for_the_beam_are_refused():
         ForwardModel(Optics(beam=FocusedBeam(kind="focused", filling=10.0)))
 
 
+def test_masks_that_do_not_fit_are_refused():
+    model = ForwardModel(Optics())
+    windows = random_windows(15)
+    with pytest.raises(ConfigError, match=r"expected \(batch, 15, 15\), got \(3, 13, 13\)"):
+        model.frames(windows[:, :13, :13])
+    for far in (0.2, float("nan")):
+        with pytest.raises(ConfigError, match=r"up to half a cell, 0\.09 um"):
+            model.frames(windows, torch.tensor([[0.0, far]]))
+    for length in (0.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="length above 0 nm"):
+            ForwardModel(Optics(), length)
+    with pytest.raises(ConfigError, match="odd number of cells, got 0"):
+        ForwardModel(Optics(), cells=0)
+
+
+def test_another_laser_has_the_same_lens_errors_in_nanometres():
+    waves = (0.0, 0.0, 0.0, 0.06)
+    lens = FocusedBeam(kind="focused", zernike_waves=waves)
+    blue = Optics(beam=lens, collection_zernike_waves=waves).at_wavelength(633.0 / 2)
+    assert blue.collection_zernike_waves == pytest.approx([2 * w for w in waves])
+    assert blue.beam.zernike_waves == pytest.approx([2 * w for w in waves])
+
+
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
