@@ -22,6 +22,7 @@ from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
 from configs.errors import RunStoreError
 from configs.instrument import InstrumentConfig
+from configs.sample import SampleConfig
 from configs.value import Value
 
 FORMAT: Final = "opticalnet-run-1"
@@ -35,6 +36,9 @@ class RunInfo(Value):
     instrument: InstrumentConfig
     plan: ScanPlan
     sample: str
+    """What the user called it."""
+    sample_config: SampleConfig | None = None
+    """What drew it, with the seed of the plan; None on a real microscope."""
 
     @property
     def frame_shape(self) -> tuple[int, int]:

@@ -23,6 +23,9 @@ ORACLE = Path(__file__).parents[1] / "tests" / "data" / "oracle_frames.npz"
 MASKS = ("film", "centre", "off_centre", "l_shape", "random", "open", "half")
 SCALAR = Optics()
 VECTORIAL = Optics(beam=FocusedBeam(kind="focused"))
+_ONE_WAVE = (0.0,) * 10 + (1.0,)  # of spherical aberration, rms
+ABERRATED = Optics(collection_zernike_waves=_ONE_WAVE)
+SEMITRANSPARENT = Optics(film_amplitude=0.7, film_phase_rad=0.4)
 Images = np.ndarray
 
 
@@ -182,14 +185,18 @@ def refine(
 
 def routes() -> None:
     """Compare the fast routes with the full angular spectrum of a large plane."""
-    table(
-        "Routes: to the full angular spectrum, 160 um, 8 samples a square.",
-        ("cropped", "modes"),
-    )
-    for name, optics in (("scalar", SCALAR), ("vectorial", VECTORIAL)):
+    table("Routes: to the full angular spectrum, 160 um.", ("cropped", "modes"))
+    for name, optics, samples in (
+        ("scalar", SCALAR, 8),
+        ("vectorial", VECTORIAL, 8),
+        ("film of amplitude 0.7", SEMITRANSPARENT, 8),
+        ("one wave of spherical aberration", ABERRATED, 12),
+    ):
         model = ForwardModel(optics)
         masks = random_masks(model.cells, 1)
-        compare(f"random squares, {name}", optics, masks, 180.0, 8)
+        compare(
+            f"random squares, {name}, {samples} samples a square", optics, masks, 180.0, samples
+        )
     star = load_sample("ss")
     cells, n = ForwardModel(SCALAR, 30.0).cells, star.cells_per_square
     row_, column = 20 * n, 24 * n

@@ -3,10 +3,10 @@
     python benchmarks/simulation_speed.py [--environments FOLDER]
 
 Ours: 64 x 64 frames of random squares, without and with the sensor; arbitrary masks; the
-gradient of a scan. Peers: the same squares to the same frames, each in an environment of
-its own that this script makes in FOLDER. Everybody is warm, and the best of five rounds
-counts. A peer is correct where its frames differ by less than 5 % from ours in double
-precision (relative L2 of intensity, same pupil).
+gradient of a scan; on a GPU too, where there is one. Peers: the same squares to the same
+frames, each in an environment of its own that this script makes in FOLDER. Everybody is
+warm, and the best of five rounds counts. A peer is correct where its frames differ by less
+than 5 % from ours in double precision (relative L2 of intensity, same pupil).
 """
 
 import argparse
@@ -39,6 +39,7 @@ from simulation.window import beam_window
 
 THREADS = 2
 BATCH = 128
+GPU_BATCH, GPU_BATCHES = 4096, 20
 DENSITY = 0.35
 SCAN_POINTS = 66
 FINE_CELL_NM = 30.0
@@ -97,13 +98,27 @@ def arbitrary_masks() -> float:
     return warm_rate(lambda part: model.frames(torch.from_numpy(part).float()), masks, 16)
 
 
-def gradient() -> tuple[float, float]:
+@torch.inference_mode()
+def on_gpu() -> float:
+    """Frames per second of random squares on a GPU, where masks and frames stay."""
+    model = ForwardModel(Optics(), device="cuda")
+    masks = torch.from_numpy(random_squares(model.cells, GPU_BATCH)).float().cuda()
+
+    def some_batches() -> None:
+        for _ in range(GPU_BATCHES):
+            model.frames(masks)
+        torch.cuda.synchronize()
+
+    return GPU_BATCHES * GPU_BATCH / seconds(some_batches)
+
+
+def gradient(device: str = "cpu") -> tuple[float, float]:
     """Seconds for the gradient of a scan's misfit, and peak memory of its process in MB."""
     torch.set_num_threads(THREADS)
-    model = ForwardModel(Optics())
+    model = ForwardModel(Optics(), device=device)
     squares, side = SCAN_POINTS - 2, model.cells
-    logits = torch.zeros(squares, squares, requires_grad=True)
-    measured = torch.rand(SCAN_POINTS**2, *2 * (model.optics.image_px,)) / 100
+    logits = torch.zeros(squares, squares, requires_grad=True, device=device)
+    measured = torch.rand(SCAN_POINTS**2, *2 * (model.optics.image_px,), device=device) / 100
 
     def one_gradient() -> None:
         object_ = torch.nn.functional.pad(torch.sigmoid(logits), 4 * (side // 2 + 1,))
@@ -113,9 +128,10 @@ def gradient() -> tuple[float, float]:
         for part, target in parts:
             (model.frames(part).add(1e-6).sqrt() - target).square().sum().backward()
         windows.backward(leaf.grad)
+        assert logits.grad is not None
+        logits.grad.cpu()  # waits for the device
 
     duration = seconds(one_gradient, rounds=3)
-    assert logits.grad is not None
     assert logits.grad.abs().min() > 0
     return duration, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
@@ -177,6 +193,10 @@ def print_ours(masks: np.ndarray) -> float:
     print(f"| matrix product 4096 | {peak / 1e9:,.0f} GFLOP/s |")
     print(f"| sensor off, its matrix products | {rate * operations / 1e9:,.0f} GFLOP/s |")
     print(f"| ratio | {rate * operations / peak:.2f} |", flush=True)
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        print(f"| sensor off, {name}, batch {GPU_BATCH} | {on_gpu():,.0f} frames/s |")
+        print(f"| gradient of the scan, {name} | {gradient('cuda')[0]:.2f} s |", flush=True)
     return rate
 
 

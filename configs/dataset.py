@@ -1,18 +1,18 @@
 """What a data set is: an instrument, samples, and how many frames of each."""
 
-import tomllib
-from importlib import resources
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.errors import ConfigError
 from configs.instrument import Environment, InstrumentConfig, SimulatedCameraConfig
-from configs.sample import SampleConfig, beside
+from configs.sample import AnySample, SampleConfig, beside, pinned
+from configs.toml import presets_in, read_preset_or_file
 from configs.value import Positive, PositiveInt, Value
 
 Split = Literal["train", "test"]
+_PRESETS: Final = "datasets"
 _BUILT_IN = InstrumentConfig(name="simulated")
 
 
@@ -70,6 +70,11 @@ class DatasetPlan(Value):
                 raise ValueError(f"parts must have names of their own, got {path} twice")
         return self
 
+    def with_samples(self, change: Callable[[AnySample], AnySample]) -> Self:
+        """Return the same plan with every sample changed."""
+        parts = (part.model_copy(update={"sample": change(part.sample)}) for part in self.parts)
+        return self.model_copy(update={"parts": tuple(parts)})
+
     @property
     def camera(self) -> SimulatedCameraConfig:
         """Camera of the instrument."""
@@ -94,43 +99,20 @@ class DatasetPlan(Value):
 
 def dataset_presets() -> list[str]:
     """Names of the data sets that ship with OpticalNet."""
-    files = resources.files("configs").joinpath("datasets").iterdir()
-    return sorted(
-        file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")
-    )
+    return presets_in(_PRESETS)
 
 
 def load_dataset_plan(name_or_path: str) -> DatasetPlan:
     """Read a plan: the name of a preset, or the path of a TOML file.
 
+    Paths of pictures and masks count from the file's folder, and their checksums are noted.
+
     Raises
     ------
     ConfigError
-        Naming the file, the key and what was expected there.
+        Naming the file, the key and what was expected there; or a picture or mask that is
+        not there, or no longer what the plan says.
     """
-    if name_or_path in dataset_presets():
-        file = resources.files("configs").joinpath("datasets", f"{name_or_path}.toml")
-        return _parse(file.read_text(encoding="utf-8"), name_or_path)
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        raise ConfigError(
-            f"data set: expected one of {', '.join(dataset_presets())} or the path of a .toml"
-            f" file, got {name_or_path!r}"
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"data set: cannot read {path}: {error}; check the path") from error
-    plan = _parse(text, str(path))
-    parts = (
-        part.model_copy(update={"sample": beside(path, part.sample)}) for part in plan.parts
-    )
-    return plan.model_copy(update={"parts": tuple(parts)})
-
-
-def _parse(text: str, source: str) -> DatasetPlan:
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: expected valid TOML, got: {error}") from error
-    return DatasetPlan.checked(source, values)
+    values = read_preset_or_file("data set", _PRESETS, name_or_path)
+    plan = DatasetPlan.checked(name_or_path, values)
+    return plan.with_samples(lambda sample: pinned(beside(Path(name_or_path), sample)))

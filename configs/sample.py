@@ -4,14 +4,16 @@ A sample is a square field of 180 nm squares, simulated on finer cells. Lengths
 count from the centre of the field, x right and y down; angles turn from x towards y.
 """
 
-import tomllib
+import hashlib
+import math
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from configs.errors import ConfigError
 from configs.geometry import SQUARE_NM
+from configs.toml import parse_toml, read_toml
 from configs.value import Fraction, NonNegative, Value
 
 _FINE_CELL_NM: Final = 30.0
@@ -21,11 +23,20 @@ _MOST_CELLS: Final = 4096
 def _divides_a_square(cell_nm: float) -> float:
     per_square = SQUARE_NM / cell_nm
     if abs(per_square - round(per_square)) > 1e-9 * per_square:
-        raise ValueError(f"expected a whole number of cells in a square of {SQUARE_NM:g} nm")
+        nearest = (SQUARE_NM / n(per_square) for n in (math.floor, math.ceil))
+        coarse, fine = (f"{cell:.12g}" for cell in nearest)
+        raise ValueError(
+            f"expected a whole number of cells in a square of {SQUARE_NM:g} nm,"
+            f" the nearest are {fine} and {coarse}"
+        )
     return cell_nm
 
 
-Cell = Annotated[float, Field(gt=0, le=SQUARE_NM), AfterValidator(_divides_a_square)]
+Cell = Annotated[
+    float,
+    Field(ge=SQUARE_NM / _MOST_CELLS, le=SQUARE_NM),
+    AfterValidator(_divides_a_square),
+]
 Length = Annotated[float, Field(ge=-1000, le=1000)]
 Point = Annotated[tuple[Length, Length], Field(strict=False)]
 SizeNm = Annotated[NonNegative, Field(le=1000)]
@@ -159,20 +170,23 @@ class Text(_Drawn):
     text: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Picture(_Field):
+class _File(Value):
+    path: str
+    """In a TOML file: from its folder; where it is stored: the name alone."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Checksum that the file must have; None takes any, and notes its own."""
+
+
+class Picture(_Field, _File):
     """Any picture, as large as fits; white is open, grey is partly open cells."""
 
     kind: Literal["image"] = "image"
-    path: str
-    """In a TOML file: from its folder."""
 
 
-class Mask(Value):
+class Mask(_File):
     """Open fractions from a PNG (white is open) or NPY file, one value per cell."""
 
     kind: Literal["mask"] = "mask"
-    path: str
-    """In a TOML file: from its folder."""
     cell_nm: Cell = SQUARE_NM
 
     @property
@@ -188,26 +202,22 @@ _KINDS: Final = {kind.model_fields["kind"].default: kind for kind in get_args(An
 
 
 def read_sample(path: Path) -> AnySample:
-    """Read a sample from a TOML file.
+    """Read a sample from a TOML file; the path of its picture or mask counts from there.
 
     Raises
     ------
     ConfigError
         Naming the file, the key and what was expected there.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"sample: cannot read {path}: {error}; check the path") from error
-    return beside(path, parse_sample(text, str(path)))
+    return beside(path, _checked(read_toml("sample", path), str(path)))
 
 
 def parse_sample(text: str, source: str) -> AnySample:
     """Read a sample from TOML text; ``source`` names it in errors."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: expected valid TOML, got: {error}") from error
+    return _checked(parse_toml(text, source), source)
+
+
+def _checked(values: dict[str, Any], source: str) -> AnySample:
     kind = str(values.get("kind"))
     if kind not in _KINDS:
         raise ConfigError(f"{source}: kind: expected one of {', '.join(_KINDS)}, got {kind}")
@@ -220,3 +230,35 @@ def beside(toml: Path, sample: AnySample) -> AnySample:
     if isinstance(sample, Picture | Mask):
         return sample.model_copy(update={"path": str(toml.parent / sample.path)})
     return sample
+
+
+def by_name(sample: AnySample) -> AnySample:
+    """Return a sample as it is stored: its picture or mask without the folder of today."""
+    if isinstance(sample, Picture | Mask):
+        return sample.model_copy(update={"path": Path(sample.path).name})
+    return sample
+
+
+def pinned(sample: AnySample) -> AnySample:
+    """Return a sample with the checksum of its picture or mask.
+
+    Raises
+    ------
+    ConfigError
+        If that cannot be read, or the sample has another checksum.
+    """
+    if not isinstance(sample, Picture | Mask):
+        return sample
+    try:
+        with open(sample.path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(
+            f"sample: cannot read {sample.path}: {error}; check the path"
+        ) from error
+    if sample.sha256 not in {None, found}:
+        raise ConfigError(
+            f"sample {sample.path}: expected a file with SHA-256 {sample.sha256}, got {found};"
+            " bring that file back, or remove sha256 to take this one"
+        )
+    return sample.model_copy(update={"sha256": found})

@@ -1,21 +1,61 @@
-"""Settings as TOML: load, save, presets."""
+"""Settings as TOML: files and presets, and the instruments among them."""
 
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 
 from configs.errors import ConfigError
 from configs.instrument import InstrumentConfig
 
+_INSTRUMENTS = "presets"
 
-def presets() -> list[str]:
-    """Names of the instruments that ship with OpticalNet."""
-    files = resources.files("configs").joinpath("presets").iterdir()
+
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """Read TOML text; ``source`` names it in the ``ConfigError`` about it."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: expected valid TOML, got: {error}") from error
+
+
+def read_toml(what: str, path: Path) -> dict[str, Any]:
+    """Read a TOML file; ``what`` says in the ``ConfigError`` about it what it was to be."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what}: cannot read {path}: {error}; check the path") from error
+    return parse_toml(text, str(path))
+
+
+def presets_in(folder: str) -> list[str]:
+    """Names of the TOML files in a folder of this package."""
+    files = resources.files("configs").joinpath(folder).iterdir()
     return sorted(
         file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")
     )
+
+
+def read_preset_or_file(what: str, folder: str, name_or_path: str) -> dict[str, Any]:
+    """Read a preset from a folder of this package, or a TOML file of the user."""
+    names = presets_in(folder)
+    if name_or_path in names:
+        file = resources.files("configs").joinpath(folder, f"{name_or_path}.toml")
+        return parse_toml(file.read_text(encoding="utf-8"), name_or_path)
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        raise ConfigError(
+            f"{what}: expected one of {', '.join(names)} or the path of a .toml file,"
+            f" got {name_or_path!r}"
+        )
+    return read_toml(what, path)
+
+
+def presets() -> list[str]:
+    """Names of the instruments that ship with OpticalNet."""
+    return presets_in(_INSTRUMENTS)
 
 
 def load_instrument(name_or_path: str) -> InstrumentConfig:
@@ -26,29 +66,13 @@ def load_instrument(name_or_path: str) -> InstrumentConfig:
     ConfigError
         Naming the file, the key and what was expected there.
     """
-    if name_or_path in presets():
-        file = resources.files("configs").joinpath("presets", f"{name_or_path}.toml")
-        return parse_instrument(file.read_text(encoding="utf-8"), name_or_path)
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        raise ConfigError(
-            f"instrument: expected one of {', '.join(presets())} or the path of a .toml file,"
-            f" got {name_or_path!r}"
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"instrument: cannot read {path}: {error}; check the path") from error
-    return parse_instrument(text, str(path))
+    values = read_preset_or_file("instrument", _INSTRUMENTS, name_or_path)
+    return InstrumentConfig.checked(name_or_path, values)
 
 
 def parse_instrument(text: str, source: str) -> InstrumentConfig:
     """Read an instrument from TOML text; ``source`` names it in errors."""
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: expected valid TOML, got: {error}") from error
-    return InstrumentConfig.checked(source, values)
+    return InstrumentConfig.checked(source, parse_toml(text, source))
 
 
 def save_instrument(instrument: InstrumentConfig, path: Path) -> None:

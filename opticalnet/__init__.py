@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from reconstruction.mosaic import Mosaic
     from simulation.colour import ColourModel
     from simulation.datasets.fresh_frames import FreshFrames
+    from simulation.datasets.paper_folders import export_tiff
     from simulation.datasets.paper_reader import PaperFolder, open_folders
     from simulation.datasets.reader import Dataset, DatasetPart
 
@@ -67,6 +68,7 @@ _HOME = {
     "Scores": "reconstruction.metrics",
     "Simulation": "opticalnet.data_sets",
     "acquire": "opticalnet.api",
+    "export_tiff": "simulation.datasets.paper_folders",
     "load_dataset_plan": "configs.dataset",
     "open_folders": "simulation.datasets.paper_reader",
     "reconstruct": "opticalnet.api",
@@ -103,6 +105,7 @@ __all__ = [
     "Scores",
     "Simulation",
     "acquire",
+    "export_tiff",
     "load_dataset_plan",
     "open_folders",
     "reconstruct",

@@ -18,6 +18,7 @@ from acquisition.writer import RunWriter, check_output
 from configs.errors import ConfigError, RunStoreError
 from configs.grid import check_grid
 from configs.instrument import InstrumentConfig
+from configs.sample import by_name
 from configs.toml import load_instrument
 from opticalnet.defaults import EXPOSURE_MS, MAX_RESIDUAL
 from opticalnet.devices import open_instrument, rehearsal
@@ -173,6 +174,7 @@ def acquire(
     check_output(Path(out), plan, config.optics.image_px)
     if dry_run:
         config = rehearsal(config)
+    simulated = config.camera.kind == "simulated"
     with open_instrument(config, mask, seed=seed) as devices:
         identities = {"stage": devices.stage.identity, "camera": devices.camera.identity}
         info = RunInfo(
@@ -180,13 +182,14 @@ def acquire(
             instrument=config,
             plan=plan,
             sample=mask.name,
+            sample_config=by_name(mask.config) if simulated and mask.config else None,
         )
         watcher = observer or SilentObserver()
         if dry_run:
             summary = scan(info, devices, None, watcher)
         else:
             # Of a sample on a real stage only a mask file says what ought to be there.
-            known = config.camera.kind == "simulated" or Path(sample).suffix != ""
+            known = simulated or Path(sample).suffix != ""
             with RunWriter(Path(out), info, mask.coverage if known else None) as writer:
                 summary = scan(info, devices, writer, watcher)
     return Acquisition(

@@ -1,7 +1,10 @@
 """The command line: parse, make one call, print."""
 
+import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,10 +145,33 @@ def simulate(
     _refuse(of_set if show else of_light, "no --show" if show else "--show")
     if show:
         from opticalnet.light_command import show_light
+        from simulation.datasets.drafts import named
 
-        show_light(of_light, out or "light.png", json=json)
+        picture = named("light.png" if out is None else out, "out")
+        show_light(of_light, str(picture), json=json)
     else:
-        _simulate_set(of_set, out or "set.zarr", json=json)
+        _simulate_set(of_set, "set.zarr" if out is None else out, json=json)
+
+
+@app.command()
+def export_tiff(
+    set_path: Annotated[str, typer.Argument(metavar="SET", help="Path of a data set.")],
+    folder: Annotated[str, typer.Argument(help="Where the TIFF files go, as in the paper.")],
+    grid: Annotated[int, typer.Option(help="Squares in their targets: 3, 5 or 7.")] = 3,
+    json: Json = False,
+) -> None:
+    """Write a data set that is there already as TIFF files."""
+    console = open_console(json)
+    with _stoppable(lambda: f"stopped; {_kept(folder)}"):
+        from opticalnet.progress import FrameProgress
+        from simulation.datasets.paper_folders import export_tiff as call
+
+        with FrameProgress(console) as progress:
+            call(set_path, folder, grid, partial(progress, "TIFF"))
+    if json:
+        print_json(set=set_path, tiff=folder, grid=grid)
+    else:
+        console.print(f"TIFF: {folder}", markup=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -265,7 +291,7 @@ def _refuse(options: dict[str, Any], expected: str) -> None:
 
 def _simulate_set(options: dict[str, Any], out: str, *, json: bool) -> None:
     console = open_console(json)
-    with interruptible(lambda: f"stopped; {_kept(out)}"):
+    with _stoppable(lambda: f"stopped; {_kept(out)}"):
         from opticalnet.data_sets import simulate as call
         from opticalnet.progress import FrameProgress
 
@@ -275,6 +301,28 @@ def _simulate_set(options: dict[str, Any], out: str, *, json: bool) -> None:
         print_json(**_simulation_facts(result), tiff=options.get("tiff"))
     else:
         _print_simulation(console, result)
+
+
+@contextmanager
+def _stoppable(stopped: Callable[[], str]) -> Iterator[None]:
+    """Let Ctrl-C end a command, or SIGTERM with exit code 143, and say what there is then."""
+
+    def terminate(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # one is enough: let it tidy up
+        raise _Terminated
+
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        with interruptible(stopped):
+            yield
+    except _Terminated:
+        fail(stopped(), 143)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""
 
 
 def _kept(out: str) -> str:

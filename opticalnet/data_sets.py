@@ -11,9 +11,9 @@ from configs.dataset import DatasetPlan, load_dataset_plan
 from configs.errors import ConfigError
 from configs.grid import check_grid
 from simulation.datasets.cluster import Cluster
-from simulation.datasets.drafts import check_absent
+from simulation.datasets.drafts import check_absent, named
 from simulation.datasets.maker import DatasetFiles, make_dataset
-from simulation.datasets.paper_folders import export_tiff
+from simulation.datasets.paper_folders import check_folder, export_tiff
 from simulation.datasets.reader import DatasetInfo
 from simulation.datasets.workers import LocalWorkers, Workers
 
@@ -83,7 +83,8 @@ def simulate(
     preset
         Name of a data set that ships, or path of a TOML file: ``configs.dataset``.
     out
-        Where the set goes; must not exist.
+        Where the set goes. Neither it nor the datasheet and the histogram beside it may
+        exist.
     seed
         Of everything random; the plan's own if None.
     workers
@@ -107,19 +108,20 @@ def simulate(
         If a path exists already or cannot be written; nothing half-written is left behind.
     """
     _check_choices(workers, scheduler, tiff, grid)
+    files = DatasetFiles(named(out, "out"))
     plan = _plan(preset, seed)
-    for path in (out, *([] if tiff is None else [tiff])):
-        check_absent(Path(path))
+    if tiff is not None:
+        _check_tiff(named(tiff, "tiff"), files)
     began = time.perf_counter()
     with ExitStack() as stack:
         who: Workers = LocalWorkers(workers)
         if scheduler is not None:
             who = stack.enter_context(Cluster(scheduler))
-        info = make_dataset(plan, Path(out), who, partial(progress, "frames"))
+        info = make_dataset(plan, files.set, who, partial(progress, "frames"))
     seconds = time.perf_counter() - began
     if tiff is not None:
-        export_tiff(Path(out), Path(tiff), grid or 3, partial(progress, "TIFF"))
-    return Simulation(DatasetFiles(Path(out)), info, seconds)
+        export_tiff(files.set, tiff, grid or 3, partial(progress, "TIFF"))
+    return Simulation(files, info, seconds)
 
 
 def _check_choices(
@@ -132,6 +134,13 @@ def _check_choices(
         check_grid(grid)
     if workers is not None and scheduler is not None:
         raise ConfigError("workers: expected none with a scheduler, which has its own")
+
+
+def _check_tiff(folder: Path, files: DatasetFiles) -> None:
+    """Refuse, before hours of work, a folder that the export could not make."""
+    export = f"opticalnet export-tiff {files.set} {folder}"
+    check_absent(files.set, f"choose another --out; for TIFF files of this set: {export}")
+    check_folder(folder, *files)
 
 
 def _plan(preset: str, seed: int | None) -> DatasetPlan:

@@ -108,7 +108,7 @@ def save_picture(figure: Figure, path: Path) -> None:
     ConfigError
         If it cannot be written there, or its kind is not known.
     """
-    draft = path.with_name(f".draft-{path.name}")
+    draft = path.parent / f".draft-{path.name}"
     try:
         # Of a name without an ending, matplotlib would choose another.
         figure.savefig(draft, dpi=120, format=path.suffix.removeprefix(".") or "nothing")

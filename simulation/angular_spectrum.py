@@ -11,15 +11,15 @@ import math
 import torch
 
 from configs.errors import ConfigError
-from simulation.beam import beam_field
-from simulation.camera_plane import collection
+from simulation.beam import beam_field, beam_spectrum
+from simulation.camera_plane import collection, passed_na
 from simulation.light import Light
 from simulation.pupil import Disc
 from simulation.window import LARGEST_LOSS, check_window
 
 
 class AngularSpectrum:
-    """Frames of arbitrary masks, as fractions of the incident power.
+    """Frames of masks with film around them, as fractions of the incident power.
 
     Parameters
     ----------
@@ -61,6 +61,8 @@ class AngularSpectrum:
         count = cells * samples_per_cell
         steps = torch.arange(count, dtype=torch.float64) - (count - 1) / 2
         self._x = (steps * self._spacing_um).to(light.distance_um)
+        # The padding may be one sample longer behind the window than before it.
+        self._first_um = self._x[0] - (self._side - count) // 2 * self._spacing_um
 
     def frames(self, coverage: torch.Tensor) -> torch.Tensor:
         """Return camera images, (batch, image_px, image_px), of (batch, cells, cells)."""
@@ -69,13 +71,31 @@ class AngularSpectrum:
     def _camera_field(self, mask: torch.Tensor) -> torch.Tensor:
         """Field at the camera's plane, (1, components, side, side), for (cells, cells)."""
         fine = mask.repeat_interleave(self._repeat, 0).repeat_interleave(self._repeat, 1)
-        beam = beam_field(self._light, self._x, self._x)
-        film = self._light.film
-        pad = self._side - len(self._x)
-        exit_field = torch.nn.functional.pad(
-            beam * (film + (1 - film) * fine), (pad // 2, pad - pad // 2) * 2
+        light, pad = self._light, self._side - len(self._x)
+        opened = (1 - light.film) * fine * beam_field(light, self._x, self._x)
+        exit_field = torch.nn.functional.pad(opened, (pad // 2, pad - pad // 2) * 2)
+        exit_field = exit_field + light.film * self._whole_beam()
+        return propagate(exit_field[None], self._spacing_um, light)
+
+    def _whole_beam(self) -> torch.Tensor:
+        """Field, (components, side, side), of the beam's waves that reach the camera."""
+        light, side, spacing_um = self._light, self._side, self._spacing_um
+        passed, collected = (
+            na / light.wavelength_um for na in (passed_na(light), light.collection_na)
         )
-        return propagate(exit_field[None], self._spacing_um, self._light)
+        index, frequency = _low_frequencies(side, spacing_um, collected)
+        # Nothing narrower than the collecting pupil: that one has its own rim.
+        rim = _softened(frequency, passed) if passed < collected else torch.tensor(1.0)
+        disc = Disc(frequency, frequency[None], rim.to(frequency))
+        waves = beam_spectrum(light, disc) * disc.weight[..., None]  # (x, y, components)
+        turns = (frequency[:, None] + frequency) * self._first_um
+        spectrum = torch.zeros(waves.shape[-1], side, side, dtype=waves.dtype)
+        spectrum = spectrum.to(waves.device)
+        spectrum[:, index[:, None], index] = waves.permute(2, 1, 0) * torch.polar(
+            torch.ones_like(turns), 2 * torch.pi * turns
+        )
+        beam: torch.Tensor = torch.fft.ifft2(spectrum) / spacing_um**2
+        return beam
 
     def _pixels(self, field: torch.Tensor) -> torch.Tensor:
         """Integrate the intensity over the pixels, exactly: it is band-limited."""
@@ -86,9 +106,7 @@ class AngularSpectrum:
         )
         pixels = light.optics.image_px
         centres = (torch.arange(pixels).to(frequency) - (pixels - 1) / 2) * light.pixel_um
-        # The padding may be one sample longer behind the window than before it.
-        first_um = self._x[0] - (side - len(self._x)) // 2 * self._spacing_um
-        turns = frequency * (centres[:, None] - first_um)
+        turns = frequency * (centres[:, None] - self._first_um)
         response = light.pixel_um * torch.sinc(frequency * light.pixel_um) / side
         along = torch.polar(response.expand_as(turns), 2 * torch.pi * turns)
         low = spectrum[:, index[:, None], index]
@@ -122,10 +140,7 @@ def propagate(field: torch.Tensor, spacing_um: float, light: Light) -> torch.Ten
     side = field.shape[-1]
     cutoff = light.collection_na / light.wavelength_um
     index, frequency = _low_frequencies(side, spacing_um, cutoff)
-    step = 1 / (side * spacing_um)
-    radius = (frequency[:, None].square() + frequency.square()).sqrt()
-    # Softened over a step of the grid, the pupil has the right area and a derivative.
-    pupil = ((cutoff - radius) / step + 0.5).clamp(0, 1)
+    pupil = _softened(frequency, cutoff)
     spectrum = torch.fft.fft2(field)[..., index[:, None], index] * pupil
     band = frequency.abs() <= _band_limit(light, side * spacing_um)
     limited = spectrum * (band[:, None] & band)
@@ -136,6 +151,13 @@ def propagate(field: torch.Tensor, spacing_um: float, light: Light) -> torch.Ten
     whole[..., index[:, None], index] = carried
     there: torch.Tensor = torch.fft.ifft2(whole)
     return there
+
+
+def _softened(frequency: torch.Tensor, cutoff: torch.Tensor) -> torch.Tensor:
+    """Sample a disc, (n, n), softened over a step: right area, and a derivative."""
+    step = frequency[1] - frequency[0]
+    radius = (frequency[:, None].square() + frequency.square()).sqrt()
+    return ((cutoff - radius) / step + 0.5).clamp(0, 1)
 
 
 def _low_frequencies(

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from configs.errors import ConfigError
 from configs.optics import GaussianBeam, Optics
 from simulation.beam import beam_spectrum, components, direction
 from simulation.light import Light
@@ -18,6 +19,7 @@ Float64 = NDArray[np.float64]
 # Convergence is measured by benchmarks/forward_model.py.
 PUPIL_MARGIN: Final = 8
 PIXEL_TAPS: Final = 6
+_MOST_NODES: Final = 1000  # 2 GB of matrices, and a minute
 
 
 class CameraPlane:
@@ -39,6 +41,11 @@ class CameraPlane:
     ----------
     taps
         (image_px, points), integrate intensity along an axis over the pixels.
+
+    Raises
+    ------
+    ConfigError
+        If the camera's plane is too far, or the lenses too bad, to be computed.
     """
 
     def __init__(
@@ -92,14 +99,18 @@ class CameraPlane:
     def whole_beam(self) -> torch.Tensor:
         """Field at the camera's points, (components, y, x), with nothing in the way."""
         light = self.light
-        narrower = light.collection_na
-        if not isinstance(light.optics.beam, GaussianBeam):
-            narrower = torch.minimum(narrower, light.focusing_na)
-        disc = self._new_disc(narrower / light.wavelength_um)
+        disc = self._new_disc(passed_na(light) / light.wavelength_um)
         spectrum = beam_spectrum(light, disc) * disc.weight[..., None]
         mixed = (collection(light, disc) @ spectrum[..., None])[..., 0]
         camera = PupilTransform(disc, self._position, self._position, torch.complex128)
         return camera.from_pupil(mixed).to(self._dtype)
+
+
+def passed_na(light: Light) -> torch.Tensor:
+    """Return the numerical aperture of the beam's waves that the camera gets."""
+    if isinstance(light.optics.beam, GaussianBeam):
+        return light.collection_na
+    return torch.minimum(light.collection_na, light.focusing_na)
 
 
 def collection(light: Light, disc: Disc) -> torch.Tensor:
@@ -133,7 +144,13 @@ def _pupil_nodes(light: Light, reach_um: float) -> int:
     # The whole beam brings the aberrations of the lens that focuses it.
     waves = turned_um * optics.collection_na / wavelength_um
     waves += steepest(light.collection_waves) + steepest(light.focusing_waves)
-    return int(2 * math.pi * waves) + PUPIL_MARGIN
+    nodes = int(2 * math.pi * waves) + PUPIL_MARGIN
+    if nodes > _MOST_NODES:
+        raise ConfigError(
+            f"optics: expected a pupil of at most {_MOST_NODES} nodes along an axis, got"
+            f" {nodes}; take fewer defocus_wavelengths, a smaller window or weaker aberrations"
+        )
+    return nodes
 
 
 def pixel_filter(optics: Optics) -> tuple[Float64, Float64]:

@@ -20,6 +20,8 @@ class ColourModel:
         Of the lasers; see ``Optics.at_wavelength`` for what stays.
     cell_nm
         Side of a cell.
+    dtype, device
+        See ``ForwardModel``.
 
     Attributes
     ----------
@@ -28,11 +30,20 @@ class ColourModel:
     """
 
     def __init__(
-        self, optics: Optics, wavelengths_nm: Sequence[float], cell_nm: float = 180.0
+        self,
+        optics: Optics,
+        wavelengths_nm: Sequence[float],
+        cell_nm: float = 180.0,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
     ) -> None:
         colours = [optics.at_wavelength(wavelength) for wavelength in wavelengths_nm]
         self.cells = max(beam_window(colour, cell_nm) for colour in colours)
-        self._models = [ForwardModel(o, cell_nm, cells=self.cells) for o in colours]
+        self._models = [
+            ForwardModel(colour, cell_nm, cells=self.cells, dtype=dtype, device=device)
+            for colour in colours
+        ]
 
     def frames(
         self, coverage: torch.Tensor, offset_um: torch.Tensor | None = None

@@ -27,6 +27,7 @@ from configs.sample import (
     SampleConfig,
     Star,
     Text,
+    pinned,
     read_sample,
 )
 from simulation import shapes
@@ -57,11 +58,14 @@ class Sample:
         (rows * n, columns * n), milled fraction of each cell; row down = +y.
     cells_per_square
         n.
+    config
+        What it was made from, the checksum of a file included; ``None`` if by hand.
     """
 
     name: str
     cells: Float64
     cells_per_square: int = 1
+    config: AnySample | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", fractions(f"sample {self.name}", self.cells))
@@ -83,6 +87,12 @@ class Sample:
         rows, columns = (side // n for side in self.cells.shape)
         coverage: Float64 = self.cells.reshape(rows, n, columns, n).mean(axis=(1, 3))
         return coverage
+
+    @property
+    def is_open(self) -> NDArray[np.bool_]:
+        """(rows, columns), true where at least half of a square is milled."""
+        is_open: NDArray[np.bool_] = self.coverage >= 0.5
+        return is_open
 
 
 def load_sample(name: str, *, density: float = 0.35, seed: int = 0) -> Sample:
@@ -118,7 +128,7 @@ def load_sample(name: str, *, density: float = 0.35, seed: int = 0) -> Sample:
             "sample: expected ss, light, block, grating, qr, or the path of a .png or .npy"
             f" mask or a .toml sample, got {name!r}"
         )
-    return Sample(path.stem, read_mask(path))
+    return make_sample(Mask(path=name), seed)
 
 
 def make_sample(config: SampleConfig, seed: int) -> Sample:
@@ -127,10 +137,12 @@ def make_sample(config: SampleConfig, seed: int) -> Sample:
     Raises
     ------
     ConfigError
-        If a file cannot be read or a text cannot be drawn.
+        If a file cannot be read or is another one than the configuration says, or a text
+        cannot be drawn.
     """
     name = Path(config.path).stem if isinstance(config, Picture | Mask) else config.kind
-    return Sample(name, _cells(config, seed), config.cells_per_square)
+    cells = _cells(config, seed)
+    return Sample(name, cells, config.cells_per_square, pinned(config))
 
 
 def _cells(config: AnySample, seed: int) -> Float64:

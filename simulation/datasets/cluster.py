@@ -6,13 +6,15 @@ to the same bits. Nothing is written anywhere but by whoever takes the results.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache, partial
 from importlib import import_module, metadata
 from itertools import islice
+from time import monotonic
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -23,6 +25,7 @@ from simulation.datasets.scan import ScanLine
 from simulation.datasets.workers import Results
 
 _CONNECT_S: Final = 10
+_WITHOUT_WORKERS_S: Final = 60.0
 _RETRIES: Final = 3
 _LINES_PER_THREAD: Final = 3
 
@@ -37,6 +40,8 @@ class Cluster:
     ----------
     address
         Such as ``tcp://host:8786``.
+    without_workers_s
+        How long lines wait for a worker to come when the last one has gone.
 
     Raises
     ------
@@ -45,28 +50,35 @@ class Cluster:
         has other software than this process.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, without_workers_s: float = _WITHOUT_WORKERS_S) -> None:
         self._address = address
-        self._client = _connect(address)
-        try:
+        self._without_workers_s = without_workers_s
+        with ExitStack() as stack:
+            stack.enter_context(_silent_dask())
+            self._client = _connect(address)
+            stack.callback(self._client.close)
             self._check_software()
-        except BaseException:
-            self._client.close()
-            raise
+            self._end = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self._end.close()
 
     def run(self, simulator: LineSimulator, lines: Iterable[ScanLine]) -> Results:
-        """Yield every line with its images, (points, y, x), in any order."""
+        """Yield every line with its images, (points, y, x), in any order.
+
+        Raises
+        ------
+        RunStoreError
+            If the scheduler goes, or all workers do and none comes in time.
+        """
         task = partial(simulate_line, simulator.plan.model_dump_json(), _software())
         waiting = iter(lines)
         in_flight: dict[str, ScanLine] = {}
         completed = _distributed().as_completed(loop=self._client.loop)
-        most = _LINES_PER_THREAD * sum(self._client.nthreads().values())
+        most = _LINES_PER_THREAD * max(1, sum(self._client.nthreads().values()))
         while True:
             for line in islice(waiting, most - len(in_flight)):
                 with self._loss_explained():
@@ -76,9 +88,29 @@ class Cluster:
             if not in_flight:
                 return
             with self._loss_explained():
-                future = next(completed)
-                images = future.result()
-            yield in_flight.pop(future.key), images
+                key, images = self._client.sync(self._next, completed)
+            yield in_flight.pop(key), images
+
+    async def _next(self, completed: Any) -> tuple[str, Images]:
+        """Wait for a line as long as there is a worker, or one may come."""
+        line = asyncio.ensure_future(self._gather(completed))
+        line.add_done_callback(_take_error)
+        last_seen_s = monotonic()
+        while not line.done():
+            await asyncio.wait({line}, timeout=self._without_workers_s / 10)
+            if line.done() or await self._client.nthreads():
+                last_seen_s = monotonic()
+            elif monotonic() > last_seen_s + self._without_workers_s:
+                raise RunStoreError(
+                    f"scheduler {self._address}: expected workers, got none for"
+                    f" {self._without_workers_s:g} s; nothing was kept: start some and"
+                    " simulate again"
+                )
+        return line.result()
+
+    async def _gather(self, completed: Any) -> tuple[str, Images]:
+        future = await anext(completed)
+        return future.key, await self._client.gather(future, asynchronous=True)
 
     def _check_software(self) -> None:
         """Compare what frames depend on, with functions that every worker has."""
@@ -100,13 +132,20 @@ class Cluster:
     @contextmanager
     def _loss_explained(self) -> Iterator[None]:
         dask = _distributed()
+        losses = (dask.CancelledError, dask.KilledWorker, dask.client.ClosedClientError)
         try:
             yield
-        except (OSError, dask.CancelledError, dask.KilledWorker) as error:
+        except (OSError, *losses) as error:
             raise RunStoreError(
-                f"scheduler {self._address}: lost the cluster: {error}; nothing was kept:"
-                " simulate again"
+                f"scheduler {self._address}: lost the cluster:"
+                f" {getattr(error, 'reason', error)}; nothing was kept: simulate again"
             ) from error
+
+
+def _take_error(line: asyncio.Future[tuple[str, Images]]) -> None:
+    """Keep asyncio from complaining that nobody waited until the client was closed."""
+    if not line.cancelled():
+        line.exception()
 
 
 def simulate_line(plan: str, software: Software, line: ScanLine) -> Images:
@@ -134,6 +173,21 @@ def _distributed() -> Any:
             "scheduler: expected dask.distributed, it is not installed; install opticalnet with"
             " its extra [cluster]"
         ) from error
+
+
+@contextmanager
+def _silent_dask() -> Iterator[None]:
+    """Keep Dask from logging what is explained here; its client has a level of its own."""
+    _distributed()  # sets its levels when it is imported
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _connect(address: str) -> Any:

@@ -14,6 +14,7 @@ from configs.errors import ConfigError
 from configs.grid import check_grid
 from simulation.datasets.lines import LineSimulator
 from simulation.datasets.scan import Scan, draw_scan
+from simulation.datasets.sizes import part_sizes
 from simulation.streams import Stream, numpy_stream
 
 _SHUFFLED_FRAMES: Final = 4096
@@ -24,9 +25,11 @@ Example = tuple[torch.Tensor, torch.Tensor]
 class FreshFrames(IterableDataset[Example]):
     """Endless frames of a plan, with their squares.
 
-    Scans follow one after another, each with a new sample; none is one of those that the
-    plan keeps in a set. Frames of a scan come in random order. The seed of the plan
-    fixes everything; each worker of a ``DataLoader`` takes scans of its own.
+    Scans follow one after another, each with a seed that no scan of the set has: random
+    squares, modules, errors of fabrication and all noise are new. What chance does not draw,
+    such as a star, is the same in every scan and in the set; so the plan must keep its splits
+    apart as for a set. Frames of a scan come in random order. The seed of the plan fixes
+    everything; each worker of a ``DataLoader`` takes scans of its own.
 
     Parameters
     ----------
@@ -45,13 +48,14 @@ class FreshFrames(IterableDataset[Example]):
     Raises
     ------
     ConfigError
-        If the plan has no such part, or there is no such grid.
+        If the plan has no such part or cannot be carried out, or there is no such grid.
     """
 
     def __init__(self, plan: DatasetPlan, *, split: Split = "train", grid: int = 7) -> None:
         self._parts = [n for n, part in enumerate(plan.parts) if part.split == split]
         if not self._parts:
             raise ConfigError(f"data set {plan.name}: expected parts to {split} with, got none")
+        part_sizes(plan)  # nothing of one split is in the other
         self._plan = plan
         self._grid = check_grid(grid)
 

@@ -18,6 +18,7 @@ from typing import Final
 from configs.dataset import DatasetPlan
 from configs.errors import RunStoreError
 from configs.geometry import SQUARE_NM
+from configs.sample import pinned
 from simulation.datasets.datasheet import datasheet, histograms
 from simulation.datasets.drafts import check_absent, draft_beside
 from simulation.datasets.lines import LineSimulator
@@ -38,6 +39,12 @@ class DatasetFiles:
 
     set: Path
 
+    def __iter__(self) -> Iterator[Path]:
+        """Yield the set, then what lies beside it."""
+        yield self.set
+        yield self.datasheet
+        yield self.histogram
+
     @property
     def datasheet(self) -> Path:
         """Markdown, for people."""
@@ -47,6 +54,11 @@ class DatasetFiles:
     def histogram(self) -> Path:
         """PNG: frames by their number of open squares."""
         return self._beside("histogram.png")
+
+    def check_absent(self) -> None:
+        """Raise ``RunStoreError`` if any of them is there already, from this set or another."""
+        for path in self:
+            check_absent(path, "move it or choose another --out")
 
     def _beside(self, ending: str) -> Path:
         return self.set.with_name(f"{self.set.name.removesuffix('.zarr')}.{ending}")
@@ -62,7 +74,7 @@ def make_dataset(
     plan
         What it is.
     out
-        Where it goes; must not exist. A datasheet and a picture go beside it.
+        Where it goes. Neither it nor the datasheet and the picture beside it may exist.
     workers
         Who does the work; the result is the same, bit for bit.
     progress
@@ -73,10 +85,11 @@ def make_dataset(
     ConfigError
         If the plan cannot be carried out; nothing has been written then.
     RunStoreError
-        If the set exists already or cannot be written; nothing is left behind.
+        If any of them exists already or cannot be written; nothing is left behind.
     """
     files = DatasetFiles(Path(os.path.abspath(out)))
-    check_absent(out)
+    DatasetFiles(out).check_absent()
+    plan = plan.with_samples(pinned)
     sizes = part_sizes(plan)
     simulator = LineSimulator(plan)
     for size in sizes:
@@ -117,14 +130,12 @@ def _describe(info: DatasetInfo, files: DatasetFiles, draft: DatasetFiles) -> No
 
 
 def _publish(draft: DatasetFiles, files: DatasetFiles) -> None:
-    """Move all files to their places, or none; what describes a set replaces older ones."""
+    """Move all files to their places, or none if somebody else was there meanwhile."""
+    files.check_absent()
     with ExitStack() as undo:
-        # First, as it alone may find that somebody else was here meanwhile.
-        os.rename(draft.set, files.set)
-        undo.callback(os.rename, files.set, draft.set)
-        os.replace(draft.datasheet, files.datasheet)
-        undo.callback(os.remove, files.datasheet)
-        os.replace(draft.histogram, files.histogram)
+        for ours, place in zip(draft, files, strict=True):
+            os.rename(ours, place)
+            undo.callback(os.rename, place, ours)
         undo.pop_all()
 
 

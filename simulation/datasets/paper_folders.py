@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from configs.dataset import Split
+from configs.errors import ConfigError
 from configs.grid import check_grid
 from configs.value import NonNegative, Positive, PositiveInt, Value
-from simulation.datasets.drafts import check_absent, draft_beside
+from simulation.datasets.drafts import check_absent, draft_beside, named
 from simulation.datasets.reader import Dataset, DatasetPart
 from simulation.datasets.tiff import WHITE, write_image
 
@@ -75,9 +76,9 @@ class FoldersInfo(Value):
 
 
 def export_tiff(
-    set_path: Path,
-    folder: Path,
-    grid: int,
+    set_path: str | Path,
+    folder: str | Path,
+    grid: int = 3,
     progress: Progress = lambda done, frames: None,
 ) -> None:
     """Write a simulated set as TIFF files.
@@ -87,7 +88,7 @@ def export_tiff(
     set_path
         The set.
     folder
-        Where the files go; must not exist.
+        Where the files go; must not exist, nor lie within the set.
     grid
         Side of the targets, 3, 5 or 7 squares.
     progress
@@ -96,14 +97,15 @@ def export_tiff(
     Raises
     ------
     ConfigError
-        If there is no such target.
+        If there is no such target, or the folder is none beside the set.
     RunStoreError
         If the set cannot be read, or the folder exists or cannot be written; nothing is
         left behind.
     """
     check_grid(grid)
+    folder = named(folder, "folder")
     data = Dataset(set_path)
-    check_absent(folder)
+    check_folder(folder, Path(set_path))
     levels, scans = _levels(data), list(_scans(data))
     done, total = 0, sum(info.frames for info, _, _ in scans)
     with draft_beside(folder) as draft:
@@ -121,6 +123,19 @@ def export_tiff(
         text = tomli_w.dumps(description.model_dump(mode="json"))
         (draft / DESCRIPTION).write_text(text, encoding="utf-8")
         os.rename(draft, folder)
+
+
+def check_folder(folder: Path, *taken: Path) -> None:
+    """Refuse a folder that could not be made, or not without what is ``taken``."""
+    ours = Path(os.path.realpath(folder))
+    for path in (Path(os.path.realpath(path)) for path in taken):
+        if ours.is_relative_to(path) or path.is_relative_to(ours):
+            raise ConfigError(
+                f"{folder}: expected a folder apart from {path.name}; choose another"
+            )
+    check_absent(folder)
+    with draft_beside(folder):
+        pass  # it can be written
 
 
 def _levels(data: Dataset) -> Levels:

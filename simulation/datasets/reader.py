@@ -11,16 +11,17 @@ else there is to know is in the attribute ``opticalnet``: ``DatasetInfo``.
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import zarr
 import zarr.errors
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 
 from configs.dataset import DatasetPlan, Split
 from configs.errors import RunStoreError
+from configs.sample import by_name
 from configs.value import Value
 
 FORMAT: Final = "opticalnet-set-1"
@@ -46,14 +47,19 @@ class PartInfo(Value):
         return f"{self.split}/{self.name}"
 
 
+def _with_file_names(plan: DatasetPlan) -> DatasetPlan:
+    """Leave folders out: elsewhere they are others."""
+    return plan.with_samples(by_name)
+
+
 class DatasetInfo(Value):
     """Everything about a data set but its arrays."""
 
     format: Literal["opticalnet-set-1"] = FORMAT
     simulated: Literal[True] = True
     software: dict[str, str]
-    plan: DatasetPlan
-    """With the instrument and the seed."""
+    plan: Annotated[DatasetPlan, AfterValidator(_with_file_names)]
+    """With the instrument and the seed; of files, their names and checksums."""
     parts: tuple[PartInfo, ...]
 
 

@@ -109,8 +109,7 @@ class Scan:
 
         A square is open where at least half of it is milled; beyond the sample is film.
         """
-        is_open = (self.sample.coverage >= 0.5).astype(np.uint8)
-        padded = np.pad(is_open, self.margin + grid // 2)
+        padded = np.pad(self.sample.is_open.astype(np.uint8), self.margin + grid // 2)
         windows = np.lib.stride_tricks.sliding_window_view(padded, (grid, grid))
         return windows.reshape(-1, grid, grid)
 

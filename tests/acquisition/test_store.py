@@ -12,6 +12,7 @@ from acquisition.plan import LandmarkSchedule, ScanPlan
 from acquisition.store import Run
 from acquisition.writer import RunWriter, check_output, run_bytes
 from configs.errors import RunStoreError
+from configs.sample import Fabrication, Mask, Star
 
 
 def frame_of(point, status=Status.VALID):
@@ -125,6 +126,26 @@ def test_truth_is_kept(tmp_path, info):
     with RunWriter(tmp_path / "run.zarr", info, truth):
         pass
     np.testing.assert_allclose(Run(tmp_path / "run.zarr").truth, truth, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "sample", [None, Star(spokes=7, fabrication=Fabrication(missing=0.1)), Mask(path="a.npy")]
+)
+def test_what_drew_the_sample_is_kept(tmp_path, info, sample):
+    info = info.model_copy(update={"sample_config": sample})
+    with RunWriter(tmp_path / "run.zarr", info):
+        pass
+    assert Run(tmp_path / "run.zarr").info.sample_config == sample
+
+
+def test_a_run_from_before_samples_were_kept_opens_without(tmp_path, info):
+    with RunWriter(tmp_path / "run.zarr", info):
+        pass
+    file = tmp_path / "run.zarr" / "zarr.json"
+    document = json.loads(file.read_text())
+    del document["attributes"]["opticalnet"]["sample_config"]
+    file.write_text(json.dumps(document))
+    assert Run(tmp_path / "run.zarr").info == info
 
 
 def test_an_existing_path_is_never_touched(tmp_path, info):

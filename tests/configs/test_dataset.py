@@ -1,5 +1,7 @@
 """What a data set is, as a value and as TOML."""
 
+import hashlib
+
 import pytest
 
 from configs.dataset import DatasetPlan, dataset_presets, load_dataset_plan
@@ -26,11 +28,32 @@ def test_a_file_of_the_user(tmp_path):
     assert plan.parts[0].frames is None
 
 
-def test_files_of_samples_lie_beside_the_plan(tmp_path):
-    path = tmp_path / "own.toml"
-    path.write_text(ONE_PART.replace("kind = 'block'", "kind = 'mask', path = 'cross.png'"))
-    (part,) = load_dataset_plan(str(path)).parts
+def mask_plan(folder, more=""):
+    path = folder / "own.toml"
+    mask = f"kind = 'mask', path = 'cross.png'{more}"
+    path.write_text(ONE_PART.replace("kind = 'block'", mask))
+    return str(path)
+
+
+def test_files_of_samples_lie_beside_the_plan_and_are_pinned(tmp_path):
+    (tmp_path / "cross.png").write_bytes(b"a cross")
+    (part,) = load_dataset_plan(mask_plan(tmp_path)).parts
     assert part.sample.path == str(tmp_path / "cross.png")
+    assert part.sample.sha256 == hashlib.sha256(b"a cross").hexdigest()
+    pinned = mask_plan(tmp_path, f", sha256 = '{part.sample.sha256}'")
+    assert load_dataset_plan(pinned).parts == (part,)
+
+
+def test_a_file_that_has_changed_or_gone_is_noticed(tmp_path):
+    wanted, found = (hashlib.sha256(text).hexdigest() for text in (b"old", b"new"))
+    pinned = mask_plan(tmp_path, f", sha256 = '{wanted}'")
+    with pytest.raises(ConfigError, match=r"cannot read .*cross\.png: .*; check the path"):
+        load_dataset_plan(pinned)
+    (tmp_path / "cross.png").write_bytes(b"new")
+    with pytest.raises(ConfigError) as raised:
+        load_dataset_plan(pinned)
+    assert f"expected a file with SHA-256 {wanted}, got {found}; bring" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 WRONG = {

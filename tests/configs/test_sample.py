@@ -58,7 +58,10 @@ def test_the_star_fills_its_field_unless_told_otherwise():
         ("kind = 'star'\ncentre_um = [0.0, 2000.0]", "centre_um.1: "),
         ("kind = 'star'\nsquares = 2", "squares: "),
         ("kind = 'light'\nsquares = 6.5", "squares: "),
-        ("kind = 'light'\ncell_nm = 50", "cell_nm: expected a whole number of cells"),
+        ("kind = 'light'\ncell_nm = 25", "cell_nm: expected a whole number of cells"),
+        ("kind = 'light'\ncell_nm = 25", "nearest are 22.5 and 25.7142857143, got 25"),
+        ("kind = 'mask'\npath = 'a.png'\ncell_nm = 170.0", "the nearest are 90 and 180"),
+        ("kind = 'light'\ncell_nm = 1e-320", "cell_nm: "),
         ("kind = 'light'\ncell_nm = 0", "cell_nm: "),
         ("kind = 'light'\ncell_nm = 200", "cell_nm: "),
         ("kind = 'light'\nsquares = 1000", "at most 4096 cells along a side, got 6000"),
@@ -69,6 +72,7 @@ def test_the_star_fills_its_field_unless_told_otherwise():
         ("kind = 'text'\ntext = ''", "text: "),
         ("kind = 'image'", "path is missing"),
         ("kind = 'mask'\npath = 'a.png'\nsquares = 3", "unknown key squares"),
+        ("kind = 'mask'\npath = 'a.png'\nsha256 = 'A'", "sha256: "),
         ("kind = 'star'\n[fabrication]\nmissing = 2.0", "fabrication.missing: "),
         ("kind = 'star'\n[fabrication]\nsize_jitter_nm = -1", "fabrication.size_jitter_nm: "),
         ("kind = 'image'\npath = 'a'\n[fabrication]", "unknown key fabrication"),
@@ -81,6 +85,11 @@ def test_errors_name_file_key_and_expectation(text, named):
     assert str(error.value).startswith("star.toml: ")
     assert named in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_cells_that_an_error_names_are_allowed():
+    assert parse("kind = 'star'\ncell_nm = 25.7142857143", "x").cells_per_square == 7
+    assert parse("kind = 'star'\ncell_nm = 22.5", "x").cells_per_square == 8
 
 
 def test_pictures_lie_beside_their_toml_file(tmp_path):

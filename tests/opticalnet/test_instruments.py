@@ -1,5 +1,6 @@
 """One scan on several instruments, and the same picture whichever way their axes lie."""
 
+import hashlib
 from itertools import product
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from acquisition.store import Run, RunInfo
 from acquisition.writer import RunWriter
 from configs.geometry import SQUARE_NM
 from configs.optics import Optics
+from configs.sample import Mask
 from configs.toml import parse_instrument
 from opticalnet.api import plan_scan
 from opticalnet.devices import open_instrument
-from simulation.samples import load_sample
+from simulation.samples import load_sample, make_sample
 
 # Bright enough for short exposures: these instruments live by the clock on the wall.
 SERIAL_STAGE = """
@@ -137,6 +139,27 @@ def test_both_reconstruct(both_runs: dict[str, Run], name: str) -> None:
     # DemoCamera shows waves, whatever lies under the beam.
     sees_the_sample = result.stitched.accuracy > result.stitched.constant_accuracy + 0.1
     assert sees_the_sample == (name == "simulated")
+
+
+def test_a_simulated_run_says_how_to_draw_its_sample_again(
+    both_runs: dict[str, Run], tmp_path: Path
+) -> None:
+    mask = both_runs["simulated"].path.parent / "mask.npy"
+    digest = hashlib.sha256(mask.read_bytes()).hexdigest()
+    configs = {name: run.info.sample_config for name, run in both_runs.items()}
+    assert configs == {
+        "simulated": Mask(path="mask.npy", sha256=digest),
+        "micromanager-demo": None,  # its camera does not look at the sample
+    }
+    (tmp_path / "block.toml").write_text(
+        "kind = 'block'\nsquares = 5\n[fabrication]\nmissing = 0.2\n"
+    )
+    opticalnet.acquire(str(tmp_path / "block.toml"), out=tmp_path / "run.zarr", seed=8)
+    run = Run(tmp_path / "run.zarr")
+    assert run.info.sample_config is not None
+    again = make_sample(run.info.sample_config, run.info.plan.seed)
+    assert run.truth is not None
+    assert np.allclose(again.coverage, run.truth, atol=1e-6)
 
 
 def test_light_follows_the_serial_line(letter: Path, tmp_path: Path) -> None:

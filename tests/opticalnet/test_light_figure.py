@@ -311,6 +311,7 @@ REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "file as folder": (["--show", "--out", "wide.toml/a.png"], ("choose a writable",)),
     "in the way": (["--show", "--out", "taken.png"], ("taken.png", "choose a writable")),
     "no ending": (["--show", "--out", "light"], ("light: ", "choose a writable .png")),
+    "this folder": (["--show", "--out", "."], ("picture .:", "choose a writable .png")),
     "ending": (["--show", "--out", "set.zarr"], ("set.zarr", "choose a writable .png")),
     "preset": (["--show", "--preset", "paper"], ("--preset: expected no --show",)),
     "workers": (["--show", "--workers", "2"], ("--workers: expected no --show",)),

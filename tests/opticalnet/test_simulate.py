@@ -27,6 +27,14 @@ def names(place: Path) -> set[str]:
     return {path.name for path in place.iterdir()} - {"plan.toml"}
 
 
+def files(place: str) -> dict[Path, bytes | None]:
+    """Everything below a folder; folders have no content."""
+    return {
+        path.relative_to(place): path.read_bytes() if path.is_file() else None
+        for path in Path(place).rglob("*")
+    }
+
+
 def test_for_a_script(command: Command, place: Path) -> None:
     outcome = command("simulate", "--preset", "plan.toml", "--seed", "5", "--json")
     assert outcome.code == 0
@@ -73,12 +81,8 @@ def test_workers_and_seed(command: Command, place: Path) -> None:
     for out, more in (("a", ["--workers", "1"]), ("b", ["--workers", "3", "--seed", "0"])):
         outcome = command("simulate", "--preset", "plan.toml", "--out", out, *more)
         assert outcome.code == 0
-    files = [
-        {p.relative_to(out): p.read_bytes() for p in Path(out).rglob("*") if p.is_file()}
-        for out in ("a", "b")
-    ]
-    assert files[0] == files[1]
-    assert len(files[0]) > 20
+    assert files("a") == files("b")
+    assert len(files("a")) > 20
 
 
 def test_tiff_files_beside(command: Command, place: Path) -> None:
@@ -88,6 +92,41 @@ def test_tiff_files_beside(command: Command, place: Path) -> None:
     described = tomllib.loads((place / "folders" / "opticalnet.toml").read_text())
     assert described["grid"] == 5
     assert len(list((place / "folders" / "test" / "SS" / "img").iterdir())) == 100
+
+
+def test_tiff_files_of_a_set_that_is_there(command: Command, place: Path) -> None:
+    made = command("simulate", "--preset", "plan.toml", "--tiff", "one", "--grid", "5")
+    assert made.code == 0
+    again = command("simulate", "--preset", "plan.toml", "--tiff", "two", "--grid", "5")
+    assert again.error.endswith(": opticalnet export-tiff set.zarr two")
+    outcome = command("export-tiff", "set.zarr", "two", "--grid", "5", "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out) == {"set": "set.zarr", "tiff": "two", "grid": 5}
+    assert "170 of 170 TIFF" in outcome.err
+    assert files("one") == files("two")
+    opticalnet.export_tiff("set.zarr", "three", grid=5)
+    assert files("one") == files("three")
+
+
+NO_EXPORTS = {
+    "no set": (["plan.toml", "t"], ["plan.toml"]),
+    "no such grid": (["set.zarr", "t", "--grid", "4"], ["grid: expected 3, 5 or 7", "got 4"]),
+    "there": (["set.zarr", "plan.toml"], ["plan.toml exists already"]),
+    "in the set": (["set.zarr", "set.zarr/a/t"], ["expected a folder apart from set.zarr"]),
+    "no place": (["set.zarr", "plan.toml/t"], ["cannot write plan.toml/t"]),
+    "empty": (["set.zarr", ""], ["folder: expected a path, got ''"]),
+}
+
+
+@pytest.mark.parametrize("kind", NO_EXPORTS)
+def test_a_refused_export_leaves_the_set(command: Command, place: Path, kind: str) -> None:
+    opticalnet.simulate("plan.toml")
+    before = files(".")
+    arguments, said = NO_EXPORTS[kind]
+    outcome = command("export-tiff", *arguments)
+    for part in said:
+        assert part in outcome.error
+    assert files(".") == before
 
 
 def test_the_same_in_python(place: Path) -> None:
@@ -115,13 +154,29 @@ MISTAKES = {
     "folders there": (["--tiff", "plan.toml"], ["plan.toml exists already"]),
     "nobody there": (["--scheduler", "tcp://127.0.0.1:9"], ["Dask scheduler", "127.0.0.1:9"]),
     "no place": (["--out", "plan.toml/set.zarr"], ["cannot write", "set.zarr"]),
+    "empty place": (["--out", ""], ["out: expected a path, got ''"]),
+    "empty folder": (["--tiff", ""], ["tiff: expected a path, got ''"]),
+    "folder in the set": (["--tiff", "./set.zarr/t"], ["a folder apart from set.zarr"]),
+    "folder is the set": (["--tiff", "set.zarr"], ["expected a folder apart from set.zarr"]),
+    "folder around the set": (
+        ["--out", "t/set.zarr", "--tiff", "t"],
+        ["expected a folder apart from set.zarr"],
+    ),
+    "folder is the datasheet": (["--tiff", "set.datasheet.md"], ["apart from set.data"]),
+    "no place for a folder": (["--tiff", "plan.toml/t"], ["cannot write plan.toml/t"]),
+    "nobody there, deep down": (
+        ["--out", "a/b/set.zarr", "--tiff", "a/t", "--scheduler", "tcp://127.0.0.1:9"],
+        ["Dask scheduler", "127.0.0.1:9"],
+    ),
+    "empty picture": (["--show", "--out", ""], ["expected", "''"]),
 }
 
 
 @pytest.mark.parametrize("kind", MISTAKES)
 def test_mistakes_leave_nothing(command: Command, place: Path, kind: str) -> None:
     arguments, said = MISTAKES[kind]
-    outcome = command("simulate", "--preset", "plan.toml", *arguments)
+    plan = [] if "--show" in arguments else ["--preset", "plan.toml"]
+    outcome = command("simulate", *plan, *arguments)
     for part in said:
         assert part in outcome.error
     assert outcome.out == ""
@@ -136,12 +191,13 @@ def wait_for_frames(process: "subprocess.Popen[str]") -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_ctrl_c_leaves_nothing(start: Start, place: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing(start: Start, place: Path, number: int, code: int) -> None:
     (place / "plan.toml").write_text(LONG)
-    process = start("simulate", "--preset", "plan.toml")
+    process = start("simulate", "--preset", "plan.toml", "--out", "deep/er/set.zarr")
     wait_for_frames(process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, err) == (130, "error: stopped; nothing was kept\n")
+    assert (process.returncode, err) == (code, "error: stopped; nothing was kept\n")
     assert names(place) == set()
     assert nobody_left(process)

@@ -32,12 +32,20 @@ BEAMS = {
     "vectorial": FocusedBeam(
         kind="focused", polarisation_deg=40.0, zernike_waves=(0, 0, 0, 0, 0, 0, 0.05)
     ),
+    "narrower than the collecting pupil": FocusedBeam(kind="focused", na=0.6, filling=0.7),
 }
 
 
+@pytest.mark.parametrize("film_amplitude", [0.004, 0.7])
 @pytest.mark.parametrize("beam", BEAMS.values(), ids=BEAMS)
-def test_three_routes_one_answer(beam):
-    optics = Optics(beam=beam, collection_zernike_waves=(0, 0, 0, 0, 0.04), **OPTICS)
+def test_three_routes_one_answer(beam, film_amplitude):
+    optics = Optics(
+        beam=beam,
+        collection_zernike_waves=(0, 0, 0, 0, 0.04),
+        film_amplitude=film_amplitude,
+        film_phase_rad=0.4,
+        **OPTICS,
+    )
     fast = ForwardModel(optics, dtype=torch.float64)
     mask = random_squares(fast.cells)
     reference = AngularSpectrum(Light.of(optics), fast.cells, 180.0, 8, 60.0).frames(mask)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.polynomial import legendre
 
+from configs.errors import ConfigError
 from configs.optics import FocusedBeam, GaussianBeam, Optics
 from simulation.beam import beam_field
 from simulation.cropped_spectrum import CroppedSpectrum
@@ -312,3 +313,9 @@ def test_gradients_of_the_object_are_those_of_finite_differences():
         return 100 * model.frames(mask, offset)
 
     assert torch.autograd.gradcheck(image, (mask, offset), eps=1e-6, atol=1e-6)
+
+
+def test_a_camera_too_far_to_compute_is_refused():
+    far = Light.of(Optics(defocus_wavelengths=500.0))
+    with pytest.raises(ConfigError, match=r"at most 1000 nodes along an axis, got \d{4}; take"):
+        CroppedSpectrum(far, 15, 180.0)

@@ -141,11 +141,11 @@ def test_focus_moves_the_sample_away_from_the_camera():
 
 
 def test_colours_are_one_frame_each():
-    colours = ColourModel(Optics(), [532.0, 633.0])
-    windows = random_windows(colours.cells).float()
+    colours = ColourModel(Optics(), [532.0, 633.0], dtype=torch.float64)
+    windows = random_windows(colours.cells)
     frames = colours.frames(windows)
     assert frames.shape == (3, 2, 64, 64)
-    red = ForwardModel(Optics(), cells=colours.cells).frames(windows)
+    red = ForwardModel(Optics(), cells=colours.cells, dtype=torch.float64).frames(windows)
     torch.testing.assert_close(frames[:, 1], red)
     assert relative_l2(frames[:, 0], red) > 0.1
 

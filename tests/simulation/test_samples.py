@@ -1,5 +1,7 @@
 """What lies under the beam."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import shapely
@@ -133,6 +135,21 @@ def test_masks_keep_their_orientation_and_partial_squares(tmp_path):
         sample = load_sample(str(tmp_path / name))
         assert sample.name == "mask"
         np.testing.assert_allclose(sample.coverage, mask / 255)
+
+
+def test_a_sample_knows_what_drew_it(tmp_path):
+    assert load_sample("ss").config == Star()
+    assert load_sample("block", density=0.5, seed=3).config == Block(density=0.5)
+    for name in ("mask.npy", "mask.toml"):
+        np.save(tmp_path / "mask.npy", np.eye(3))
+        (tmp_path / "mask.toml").write_text("kind = 'mask'\npath = 'mask.npy'\n")
+        drawn = load_sample(str(tmp_path / name)).config
+        digest = hashlib.sha256((tmp_path / "mask.npy").read_bytes()).hexdigest()
+        assert drawn == Mask(path=str(tmp_path / "mask.npy"), sha256=digest)
+        np.testing.assert_array_equal(make_sample(drawn, 0).cells, np.eye(3))
+        np.save(tmp_path / "mask.npy", np.ones((3, 3)))
+        with pytest.raises(ConfigError, match=f"expected a file with SHA-256 {digest}, got"):
+            make_sample(drawn, 0)
 
 
 def test_masks_may_be_finer_than_squares(tmp_path):

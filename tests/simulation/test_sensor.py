@@ -32,6 +32,12 @@ def test_dark_frames_show_offset_and_read_noise():
     assert sensor.read_noise_e.median().item() == pytest.approx(1.0, rel=0.05)
 
 
+def test_long_dark_frames_show_the_dark_current():
+    sensor = make(SensorMaps(response_nonuniformity=0, hot_pixels=0, dark_e_per_s=0.06))
+    dark = record(sensor, torch.zeros(50, 64, 64), exposure_ms=60_000.0)
+    assert dark.mean().item() == pytest.approx(3.6, rel=0.02)
+
+
 @pytest.mark.parametrize("light", [5.0, 200.0, 2000.0])
 def test_photon_noise_is_poissonian(light):
     sensor = make(read_noise_e=0.5)

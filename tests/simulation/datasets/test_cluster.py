@@ -42,6 +42,7 @@ class Bench:
     def __init__(self, folder):
         self._folder = folder
         self._started = []
+        self._commands = []
 
     def start(self, what, *arguments, ready, **variables):
         """Start a process and return it, with what it said when it was ready."""
@@ -70,7 +71,22 @@ class Bench:
         options = ("--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1")
         return self.start("worker", address, *options, ready=r"Registered to", **variables)[0]
 
+    def command(self, *arguments, folder):
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from opticalnet.cli import main; main()", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+        )
+        self._commands.append(process)
+        return process
+
     def end(self):
+        for process in self._commands:
+            process.kill()
+            process.communicate()
         for process, listener in reversed(self._started):
             process.kill()
             process.wait()
@@ -135,12 +151,57 @@ def test_a_scheduler_that_dies_leaves_nothing(bench_of_processes, tmp_path):
     def kill(done, frames):
         process.kill()
 
-    out = tmp_path / "set.zarr"
+    out = tmp_path / "sub" / "set.zarr"
     quick = {"distributed.comm.timeouts.connect": "1s"}
     with dask.config.set(quick), Cluster(address) as cluster:  # noqa: SIM117
         with pytest.raises(RunStoreError, match="lost the cluster"):
             make_dataset(PLAN, out, cluster, kill)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_in_one_line_that_the_scheduler_died(bench_of_processes, tmp_path):
+    process, address = bench_of_processes.scheduler()
+    bench_of_processes.worker(address)
+    toml = tomli_w.dumps(PLAN.model_dump(mode="json", exclude_none=True))
+    (tmp_path / "plan.toml").write_text(toml)
+    command = bench_of_processes.command(
+        *("simulate", "--preset", "plan.toml", "--scheduler", address), folder=tmp_path
+    )
+    assert "frames" in command.stdout.readline()
+    process.kill()
+    _, said = command.communicate()
+    assert command.returncode == 1
+    assert said.startswith(f"error: scheduler {address}: lost the cluster: ")
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.toml"]
+
+
+def test_workers_that_vanish_for_good_leave_nothing(bench_of_processes, scheduler, tmp_path):
+    workers = [bench_of_processes.worker(scheduler) for _ in range(2)]
+
+    def kill(done, frames):
+        for worker in workers:
+            worker.kill()
+
+    with Cluster(scheduler, without_workers_s=1.0) as cluster:  # noqa: SIM117
+        with pytest.raises(RunStoreError, match="expected workers, got none for 1 s"):
+            make_dataset(PLAN, tmp_path / "sub" / "set.zarr", cluster, kill)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_that_comes_late_takes_over(bench_of_processes, scheduler, tmp_path):
+    workers = [bench_of_processes.worker(scheduler)]
+
+    def replace(done, frames):
+        if len(workers) == 1:
+            workers[0].kill()
+            workers[0].wait()
+            workers.append(bench_of_processes.worker(scheduler))
+
+    with Cluster(scheduler) as cluster:
+        make_dataset(PLAN, tmp_path / "cluster.zarr", cluster, replace)
+    local = make(PLAN, tmp_path / "local.zarr")
+    assert contents(local) == contents(tmp_path / "cluster.zarr")
 
 
 def test_workers_with_another_version(bench_of_processes, scheduler, tmp_path):

@@ -109,6 +109,21 @@ def test_workers_of_a_loader_share_the_scans():
     assert torch.equal(together[1::2], alone[81:131])
 
 
+def test_what_chance_does_not_draw_repeats_in_another_light(tmp_path):
+    kept = Dataset(make(PLAN, tmp_path / "set.zarr"))["test/ss"]
+    fresh, targets = take(FreshFrames(PLAN, split="test"), 2 * 100)
+    squares = sorted(map(bytes, kept.targets(7)))
+    for scan in targets.split(100):
+        assert sorted(map(bytes, scan.numpy().astype(np.uint8))) == squares
+    assert unlike(torch.from_numpy(kept.frames().astype(np.float32)), fresh)
+
+
+def test_splits_are_kept_apart_as_in_a_set():
+    larger = part("star", squares=10, spokes=6)
+    with pytest.raises(ConfigError, match="no sample in both splits"):
+        FreshFrames(small_plan(parts=[larger, PARTS[1]]))
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [({"grid": 4}, "expected 3, 5 or 7 squares, got 4"), ({"split": "test"}, "to test with")],

@@ -1,5 +1,6 @@
 """Bit for bit the same however it is made; whole, or not there at all."""
 
+import os
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dataset_bench import BLOCK, BRIGHT, PARTS, STAR, bench, contents, make, part, small_plan
+from dataset_bench import BLOCK, BRIGHT, STAR, bench, contents, make, part, small_plan
 from matplotlib.colors import to_rgba
 from PIL import Image
 
@@ -100,11 +101,11 @@ def test_lines_are_drawn_only_as_they_are_needed():
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left")])
 @pytest.mark.parametrize("lines", [0, 14])
 def test_a_failure_leaves_nothing_behind(tmp_path, error, lines):
-    out = tmp_path / "set.zarr"
+    out = tmp_path / "sub" / "deep" / "set.zarr"
     expected = RunStoreError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         make(small_plan(), out, Failing(lines, error))
-    assert files_beside(out) == set()
+    assert not list(tmp_path.iterdir())
     make(small_plan(), out)
     assert files_beside(out) == {"set.zarr", "set.datasheet.md", "set.histogram.png"}
 
@@ -117,29 +118,43 @@ def test_what_is_there_already_stays(tmp_path):
     assert (files_beside(out), out.read_text()) == ({"set.zarr"}, "precious")
 
 
-def test_a_set_in_the_way_at_the_end_stays(tmp_path):
+@pytest.mark.parametrize("name", ["set.zarr/zarr.json", "set.datasheet.md"])
+def test_what_is_in_the_way_at_the_end_stays(tmp_path, name):
     out = tmp_path / "set.zarr"
-
-    theirs = {"set.zarr/zarr.json": b"precious", "set.datasheet.md": b"theirs"}
+    theirs = {name: b"precious"}
 
     def someone_else(done, frames):
         if done == frames:
-            out.mkdir()
-            for name, content in theirs.items():
-                (tmp_path / name).write_bytes(content)
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(b"precious")
 
-    with pytest.raises(RunStoreError, match="nothing was kept"):
+    with pytest.raises(RunStoreError, match="exists already"):
         make_dataset(small_plan(), out, LocalWorkers(1), someone_else)
     assert contents(tmp_path) == theirs
-    assert files_beside(out) == {"set.zarr", "set.datasheet.md"}
+    assert len(files_beside(out)) == 1
 
 
 @pytest.mark.parametrize("ending", ["datasheet.md", "histogram.png"])
-def test_a_set_that_cannot_be_described_is_not_kept(tmp_path, ending):
-    (tmp_path / f"set.{ending}").mkdir()
+def test_what_describes_another_set_stays(tmp_path, ending):
+    theirs = tmp_path / f"set.{ending}"
+    theirs.write_text("precious")
+    said = rf"set\.{ending} exists already; move it or choose another --out"
+    with pytest.raises(RunStoreError, match=said):
+        make(small_plan(), tmp_path / "set.zarr", Failing(0, AssertionError("it simulates")))
+    assert contents(tmp_path) == {theirs.name: b"precious"}
+
+
+def test_a_set_that_cannot_be_published_whole_is_not_kept(tmp_path, monkeypatch):
+    def refuse_pictures(source, target):
+        if str(target).endswith(".png"):
+            raise OSError(28, "No space left")
+        rename(source, target)
+
+    rename = os.rename
+    monkeypatch.setattr(os, "rename", refuse_pictures)
     with pytest.raises(RunStoreError, match="nothing was kept"):
         make(small_plan(), tmp_path / "set.zarr")
-    assert files_beside(tmp_path / "set.zarr") == {f"set.{ending}"}
+    assert files_beside(tmp_path / "set.zarr") == set()
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
@@ -169,7 +184,7 @@ MISTAKES = {
         [STAR, {**STAR, "split": "train", "name": "stars"}],
         "no sample in both splits, got the same one in test/ss and train/stars",
     ),
-    "no such mask": ([part("mask", path="nowhere.npy")], "no such file nowhere.npy"),
+    "no such mask": ([part("mask", path="nowhere.npy")], "cannot read nowhere.npy"),
 }
 
 
@@ -271,12 +286,3 @@ def test_histograms_draw_what_was_counted(described):
     with Image.open(files.histogram) as kept, Image.open(files.set / "again.png") as again:
         assert kept.format == "PNG"
         assert np.array_equal(kept, again)
-
-
-def test_stale_descriptions_are_replaced(tmp_path):
-    out = tmp_path / "set.zarr"
-    for file in (DatasetFiles(out).datasheet, DatasetFiles(out).histogram):
-        file.write_text("of a set that is gone")
-    make(small_plan(parts=PARTS[1:]), out)
-    assert "of a set that is gone" not in DatasetFiles(out).datasheet.read_text("utf-8")
-    assert DatasetFiles(out).histogram.read_bytes().startswith(b"\x89PNG")

@@ -1,5 +1,6 @@
 """A set that is damaged, or none at all."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from dataset_bench import make, small_plan
+from dataset_bench import contents, make, small_plan
 
-from configs.errors import RunStoreError
+from configs.dataset import load_dataset_plan
+from configs.errors import ConfigError, RunStoreError
+from configs.sample import Mask
 from simulation.datasets.reader import Dataset
 
 CHUNK = Path("train/block/frames/c/3/0/0")
@@ -51,6 +54,31 @@ def test_what_has_gone_is_missed_at_once(copy, gone):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(RunStoreError, match=r"set\.zarr"):
         Dataset(copy)
+
+
+def test_a_set_outlives_the_mask_that_it_shows(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir(), here.mkdir()
+    np.save(there / "mask.npy", np.tri(4))
+    (there / "plan.toml").write_text(
+        "name = 'own'\n[[parts]]\nsplit = 'train'\nname = 'it'\n"
+        "sample = { kind = 'mask', path = 'mask.npy' }\n"
+        "[instrument]\nname = 'bench'\noptics = { roi_px = 64 }\n"
+    )
+    first = make(load_dataset_plan(str(there / "plan.toml")), here / "set.zarr")
+    (there / "mask.npy").rename(here / "mask.npy")
+    part = Dataset(first).info.plan.parts[0]
+    digest = hashlib.sha256((here / "mask.npy").read_bytes()).hexdigest()
+    assert part.sample == Mask(path="mask.npy", sha256=digest)
+
+    # The plan in the datasheet makes it again, from that mask and no other.
+    text = (here / "set.datasheet.md").read_text(encoding="utf-8")
+    (here / "plan.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
+    again = make(load_dataset_plan(str(here / "plan.toml")), here / "again.zarr")
+    assert contents(again) == contents(first)
+    np.save(here / "mask.npy", np.eye(4))
+    with pytest.raises(ConfigError, match="expected a file with SHA-256"):
+        load_dataset_plan(str(here / "plan.toml"))
 
 
 def change(path, **values):
