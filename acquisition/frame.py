@@ -1,12 +1,15 @@
 """What the scan hands over: one frame, with where and when it was taken."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.plan import ScanPoint
+from configs.geometry import SampleGeometry
 
 
 class Status(IntEnum):
@@ -46,6 +49,55 @@ class Frame:
     attempts: int
     status: Status
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLine:
+    """The valid frames of a scan line, all that reconstruction wants to know of it.
+
+    Attributes
+    ----------
+    row
+        Of the scan.
+    columns
+        (n,), of the valid points.
+    images
+        (n, y, x), uint16.
+    off_um
+        (n, 2), by how much (x, y) the beam was off the middle of its square, as far as the
+        stage says; NaN where it said nothing.
+    """
+
+    row: int
+    columns: NDArray[np.int64]
+    images: NDArray[np.uint16]
+    off_um: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame], geometry: SampleGeometry) -> Self:
+        """Take what is valid of the frames of a line, one or more, in any order."""
+        valid = [frame for frame in frames if frame.status is Status.VALID]
+        valid.sort(key=lambda frame: frame.point.column)
+        images = np.empty((0, *frames[0].image.shape), np.uint16)
+        return cls(
+            frames[0].point.row,
+            np.array([frame.point.column for frame in valid], np.int64),
+            np.stack([frame.image for frame in valid]) if valid else images,
+            off_um(geometry, [(frame.point, frame.readback_um) for frame in valid]),
+        )
+
+
+def off_um(
+    geometry: SampleGeometry, points: Sequence[tuple[ScanPoint, tuple[float, float]]]
+) -> NDArray[np.float64]:
+    """By how much (x, y) the beam was off its square, (n, 2), where the stage read back."""
+    places = [
+        (geometry.on_sample_um(*readback), geometry.on_sample_um(*point.target_um))
+        for point, readback in points
+    ]
+    there, wanted = np.array(places, np.float64).reshape(-1, 2, 2).swapaxes(0, 1)
+    difference: NDArray[np.float64] = there - wanted
+    return difference
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import zarr.errors
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from acquisition.frame import Status
+from acquisition.frame import FrameLine, Status, off_um
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
 from configs.errors import RunStoreError
@@ -146,29 +146,30 @@ class Run:
         columns = self.info.plan.columns
         return self._array("frames", slice(row * columns, (row + 1) * columns))
 
-    def valid_frames(
-        self, row: int, points: Points
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-        """Return scan indices, (n,), and images, (n, y, x), of a line's good points.
+    def valid_frames(self, row: int, points: Points) -> FrameLine:
+        """Return the good frames of a line.
 
         Raises
         ------
         RunStoreError
             If an image is not the one that was acknowledged.
         """
-        columns = self.info.plan.columns
-        taken = np.flatnonzero(points.valid[row * columns : (row + 1) * columns])
-        indices = row * columns + taken
-        if not taken.size:
-            return indices, np.empty((0, *self.info.frame_shape), np.uint16)
-        images = self.frames(row)[taken]
+        plan = self.info.plan
+        columns = np.flatnonzero(points.valid[row * plan.columns : (row + 1) * plan.columns])
+        indices = row * plan.columns + columns
+        images = np.empty((0, *self.info.frame_shape), np.uint16)
+        if columns.size:
+            images = self.frames(row)[columns]
         for index, image in zip(indices, images, strict=True):
             if zlib.crc32(image.tobytes()) != points.crc32[index]:
                 raise RunStoreError(
                     f"{self.path}: the image of point {index} is not the one that was recorded:"
                     " its checksum differs; the run is damaged there"
                 )
-        return indices, images
+        readback = [
+            (plan.point(row, int(i % plan.columns)), points.readback_um[i]) for i in indices
+        ]
+        return FrameLine(row, columns, images, off_um(plan.geometry, readback))
 
     def landmark_residuals(self) -> NDArray[np.float64]:
         """Return the normalised residual of each visit to the landmark, (visits,)."""

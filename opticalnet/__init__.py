@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from opticalnet.data_sets import Simulation, simulate
     from opticalnet.light_view import LightView, view_light
     from reconstruction.metrics import Scores
-    from reconstruction.mosaic import Mosaic
+    from reconstruction.scan_map import SquareMap
     from simulation.colour import ColourModel
     from simulation.datasets.fresh_frames import FreshFrames
     from simulation.datasets.paper_folders import export_tiff
@@ -54,7 +54,6 @@ _HOME = {
     "LandmarkVisit": "acquisition.frame",
     "LightView": "opticalnet.light_view",
     "LimitError": "configs.errors",
-    "Mosaic": "reconstruction.mosaic",
     "Observer": "acquisition.observer",
     "OpticalNetError": "configs.errors",
     "Optics": "configs.optics",
@@ -67,6 +66,7 @@ _HOME = {
     "RunStoreError": "configs.errors",
     "Scores": "reconstruction.metrics",
     "Simulation": "opticalnet.data_sets",
+    "SquareMap": "reconstruction.scan_map",
     "acquire": "opticalnet.api",
     "export_tiff": "simulation.datasets.paper_folders",
     "load_dataset_plan": "configs.dataset",
@@ -91,7 +91,6 @@ __all__ = [
     "LandmarkVisit",
     "LightView",
     "LimitError",
-    "Mosaic",
     "Observer",
     "OpticalNetError",
     "Optics",
@@ -104,6 +103,7 @@ __all__ = [
     "RunStoreError",
     "Scores",
     "Simulation",
+    "SquareMap",
     "acquire",
     "export_tiff",
     "load_dataset_plan",

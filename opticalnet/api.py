@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +13,28 @@ from acquisition.engine import scan
 from acquisition.observer import Observer, SilentObserver
 from acquisition.plan import DEFAULT_MARGIN, ScanPlan
 from acquisition.provenance import Provenance
-from acquisition.store import Run, RunInfo
+from acquisition.store import Points, Run, RunInfo
 from acquisition.writer import RunWriter, check_output
-from configs.errors import ConfigError, RunStoreError
+from configs.errors import ConfigError, ReconstructionError, RunStoreError
 from configs.grid import check_grid
 from configs.instrument import InstrumentConfig
 from configs.sample import by_name
 from configs.toml import load_instrument
 from opticalnet.defaults import EXPOSURE_MS, MAX_RESIDUAL
 from opticalnet.devices import open_instrument, rehearsal
+from reconstruction.consistency import Consistency, ConsistencyCheck
 from reconstruction.metrics import Scores, score
-from reconstruction.mosaic import Mosaic, frame_targets
-from reconstruction.predictor import FramePredictor, choose_device, frame_predictor
+from reconstruction.mosaic import frame_targets
+from reconstruction.predictor import FramePredictor, Predictor, choose_device
 from reconstruction.results import write_result
+from reconstruction.scan_map import ScanMap, SquareMap
+from reconstruction.shipped import frame_predictor, scan_predictor
+from reconstruction.weights_file import WeightsFile
 from simulation.samples import Sample, load_sample
+from simulation.threads import one_thread
 
+Method = Literal["network", "frames", "pooled"]
+_CHECKED_FRAMES: Final = 2000
 _SEEDS: Final = 1 << 63  # what every random generator in use takes
 
 
@@ -62,12 +69,18 @@ class Reconstruction:
     ----------
     run
         The run that was read; the maps are also kept in it.
+    method
+        ``network``, ``frames`` or ``pooled``.
+    grid
+        Squares along a side that a single frame told of.
     mosaic
         Probability, uncertainty, decision and count of every square.
     truth
         (rows, columns) milled fraction, where it is known.
     frame, stitched
         Scores of single frames' predictions and of the map, where the truth is known.
+    consistency
+        How well the map explains the frames: a network answers whatever it is shown.
     seconds
         Reading and prediction, without loading the network.
     frames_per_s
@@ -75,18 +88,29 @@ class Reconstruction:
     """
 
     run: Run
-    mosaic: Mosaic
+    method: Method
+    grid: int
+    mosaic: SquareMap
     truth: NDArray[np.float32] | None
     frame: Scores | None
     stitched: Scores | None
+    consistency: Consistency
     seconds: float
     frames_per_s: float
+
+    @property
+    def name(self) -> str:
+        """Of the result within the run, and of its picture."""
+        return self.method if self.method == "network" else f"{self.method}-{self.grid}"
 
     def save_figure(self, path: str | Path) -> None:
         """Draw the maps into a picture file (PNG, PDF, SVG)."""
         from opticalnet.figure import save_figure
 
-        save_figure(Path(path), self.run, self.mosaic, self.truth, self.stitched)
+        told = "whole scan"
+        if self.method != "network":
+            told = f"{self.grid} x {self.grid} squares per frame"
+        save_figure(Path(path), self.run, told, self.mosaic, self.truth, self.stitched)
 
 
 def plan_scan(
@@ -215,18 +239,26 @@ def _load_sample(name: str, density: float | None, seed: int) -> Sample:
 def reconstruct(
     run: str | Path,
     *,
+    method: Method = "network",
     grid: int | None = None,
+    weights: str | Path | None = None,
     device: str = "auto",
     progress: Callable[[int, int], None] = lambda done, lines: None,
 ) -> Reconstruction:
-    """Turn the frames of a run into a map, and keep it in the run.
+    """Turn the frames of a run into a map, kept in the run.
 
     Parameters
     ----------
     run
         Path of a run, finished or not: what has not been scanned stays unknown.
+    method
+        ``network`` looks at every frame together with those around it; ``frames`` looks at
+        one frame at a time, as the paper does, and averages; ``pooled`` does so too, but a
+        frame counts by what it knows of a square.
     grid
-        Squares along a side that the network says of each frame; the run's own if None.
+        Squares along a side that a single frame tells of; the run's own if None.
+    weights
+        Of that network, from ``opticalnet train``; those that ship if None.
     device
         Where the network runs: ``auto``, ``cpu`` or ``cuda``.
     progress
@@ -234,56 +266,113 @@ def reconstruct(
 
     Raises
     ------
+    ConfigError
+        If there is no such method or grid.
     RunStoreError
         If there is no run, or it is damaged or has no frames.
     ReconstructionError
         If no weights fit, or the run cannot be written.
     """
+    _check_method(method)
     source = Run(Path(run))
     plan = source.info.plan
     grid = check_grid(plan.grid if grid is None else grid)
-    predictor = frame_predictor(source.info, grid, choose_device(device))
+    predictor, single, used = _predictors(source.info, method, grid, weights, device)
     points = source.points()
     if not points.valid.any():
         raise RunStoreError(f"{source.path}: expected frames, got none; was the scan started?")
-    began = time.perf_counter()
-    for row in range(plan.rows):
-        predictor.consume(*source.valid_frames(row, points))
-        progress(row + 1, plan.rows)
-    seconds = time.perf_counter() - began
-    frame, stitched = _scores(source.truth, plan, predictor, points.valid)
+    truth = source.truth
+    with one_thread():  # a line is too little work to share
+        began = time.perf_counter()
+        _feed(predictor, source, points, progress)
+        seconds = time.perf_counter() - began
+        if truth is not None and single is not None and predictor is not single:
+            _feed(single, source, points)
+        consistency = _consistency(source, points, predictor.mosaic)
+    frame, stitched = _scores(truth, plan, single, predictor.mosaic)
     result = Reconstruction(
         run=source,
+        method=method,
+        grid=grid,
         mosaic=predictor.mosaic,
-        truth=source.truth,
+        truth=truth,
         frame=frame,
         stitched=stitched,
+        consistency=consistency,
         seconds=seconds,
         frames_per_s=float(points.valid.sum()) / seconds,
     )
     metadata = {
         "run_id": source.info.provenance.run_id,
         "simulated": source.info.provenance.simulated,
-        "weights_sha256": predictor.weights_sha256,
+        "weights_sha256": used.sha256,
+        "unexplained": consistency.unexplained,
         "frame": frame and frame.as_dict(),
         "stitched": stitched and stitched.as_dict(),
     }
-    write_result(source.path, f"network-{grid}", predictor.mosaic, plan.pitch_nm, metadata)
+    write_result(source.path, result.name, predictor.mosaic, plan.pitch_nm, metadata)
     return result
+
+
+def _predictors(
+    info: RunInfo, method: Method, grid: int, weights: str | Path | None, device: str
+) -> tuple[Predictor, FramePredictor | None, WeightsFile]:
+    """Return who makes the map, who looks at single frames if anybody can, and weights."""
+    on, path = choose_device(device), None if weights is None else Path(weights)
+    if method != "network":
+        frames, used = frame_predictor(info, grid, on, path, pooled=method == "pooled")
+        return frames, frames, used
+    scan, used = scan_predictor(info, on, path)
+    try:
+        return scan, frame_predictor(info, grid, on)[0], used
+    except ReconstructionError:
+        if path is None:
+            raise
+        return scan, None, used  # an instrument that only these weights know
+
+
+def _check_method(method: str) -> None:
+    if method not in get_args(Method):
+        raise ConfigError(
+            f"method: expected {', '.join(get_args(Method))}, got {method!r}; choose one"
+        )
+
+
+def _feed(
+    predictor: Predictor,
+    run: Run,
+    points: Points,
+    progress: Callable[[int, int], None] = lambda done, lines: None,
+) -> None:
+    rows = run.info.plan.rows
+    for row in range(rows):
+        predictor.consume(run.valid_frames(row, points))
+        progress(row + 1, rows)
+    predictor.finish()
+
+
+def _consistency(run: Run, points: Points, squares: SquareMap) -> Consistency:
+    """Compare a share of the frames, of lines all over the scan, with what the map says."""
+    plan = run.info.plan
+    coverage = squares.coverage if isinstance(squares, ScanMap) else squares.probability
+    check = ConsistencyCheck(run.info, coverage)
+    for row in range(0, plan.rows, max(1, round(len(plan) / _CHECKED_FRAMES))):
+        check.add(run.valid_frames(row, points))
+    return check.result()
 
 
 def _scores(
     truth: NDArray[np.float32] | None,
     plan: ScanPlan,
-    predictor: FramePredictor,
-    valid: NDArray[np.bool_],
+    single: FramePredictor | None,
+    squares: SquareMap,
 ) -> tuple[Scores | None, Scores | None]:
     """Score single frames and the map, where the truth is known."""
     if truth is None:
         return None, None
     is_open = truth >= 0.5
-    targets = frame_targets(is_open, plan, predictor.mosaic.grid)
-    return (
-        score(predictor.frame_probability[valid], targets[valid]),
-        score(predictor.mosaic.probability, is_open.astype(np.int8)),
-    )
+    stitched = score(squares.probability, is_open.astype(np.int8))
+    if single is None:
+        return None, stitched
+    targets = frame_targets(is_open, plan, single.mosaic.grid)
+    return score(single.frame_probability, targets), stitched

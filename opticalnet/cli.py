@@ -1,9 +1,7 @@
 """The command line: parse, make one call, print."""
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +13,7 @@ from opticalnet.console import fail, given, interruptible, open_console, print_j
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from opticalnet.api import Acquisition, Reconstruction
+    from opticalnet.api import Acquisition
     from opticalnet.data_sets import Simulation
     from opticalnet.preview import Preview
 
@@ -82,23 +80,23 @@ def acquire(
 @app.command()
 def reconstruct(
     run: Annotated[str, typer.Argument(help="Path of the run.")],
+    method: Annotated[
+        str, typer.Option(help="network (whole scan); frames (each alone, averaged); pooled.")
+    ] = "network",
     grid: Annotated[
         int | None, typer.Option(help="Squares that a frame tells of: 3, 5 or 7.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="From opticalnet train; those that ship if not given.")
     ] = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Turn the frames of a run into a map, kept in the run and as a PNG beside it."""
-    console = open_console(json)
     with interruptible(lambda: f"stopped; the frames of {run} are as they were"):
-        result = _reconstruct(console, run, grid, device)
-        picture = _beside(Path(run), f"network-{result.mosaic.grid}.png")
-        result.save_figure(picture)
-    if json:
-        print_json(run=run, **_reconstruction_facts(result))
-    else:
-        _print_reconstruction(console, result)
-        console.print(f"picture: {picture}", markup=False, soft_wrap=True)
+        from opticalnet.reconstruct_command import reconstruct_run
+
+        reconstruct_run(run, method, grid, weights, device, json=json)
 
 
 @app.command()
@@ -162,7 +160,7 @@ def export_tiff(
 ) -> None:
     """Write a data set that is there already as TIFF files."""
     console = open_console(json)
-    with _stoppable(lambda: f"stopped; {_kept(folder)}"):
+    with interruptible(lambda: f"stopped; {_kept(folder)}"):
         from opticalnet.progress import FrameProgress
         from simulation.datasets.paper_folders import export_tiff as call
 
@@ -172,6 +170,91 @@ def export_tiff(
         print_json(set=set_path, tiff=folder, grid=grid)
     else:
         console.print(f"TIFF: {folder}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def train(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="scan or frame, the ones that ship; or resunet-a, attention-unet, resnet-18,"
+            " resnet-34, transformer."
+        ),
+    ] = None,
+    instrument: Annotated[
+        str | None,
+        typer.Option(help="With scan or frame: whose optics; simulated if not given."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A simulated set, or folders as in the paper; for fresh frames a set or"
+            " the name or TOML file of one."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="paper, fresh, or a TOML file; paper if not given.")
+    ] = None,
+    grid: Annotated[
+        int | None, typer.Option(help="Squares that a frame tells of; 3 if not given.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    device: Annotated[str, typer.Option(help="What it trains on: auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(help="How many of them.")] = 1,
+    precision: Annotated[
+        str | None, typer.Option(help="32 or bf16-mixed; 32 if not given.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder for weights and log; training if not given.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let go of an earlier training there.")
+    ] = False,
+    resume: Annotated[
+        str | None, typer.Option(help="Folder of a training to go on with.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train a network, one that ships or one of the paper's benchmark; keep its best epoch."""
+    options = given(
+        model=model,
+        instrument=instrument,
+        data=data,
+        recipe=recipe,
+        grid=grid,
+        epochs=epochs,
+        seed=seed,
+        precision=precision,
+        out=out,
+        overwrite=overwrite or None,
+    )
+    with interruptible(lambda: _stopped_training(resume or out)):
+        from opticalnet.train_command import train_network
+
+        train_network(options, resume, device, devices, json=json)
+
+
+@app.command()
+def export(
+    weights: Annotated[str, typer.Argument(help="frame, scan, or the path of a weights file.")],
+    out: Annotated[
+        str, typer.Option(help="NAME.onnx, or NAME.zip: a package for bioimage.io.")
+    ],
+    grid: Annotated[
+        int | None,
+        typer.Option(help="Squares that a frame tells of: 3, 5 or 7; 7 if not given."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let go of an earlier file there.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Write a network for other programs, and check it there."""
+    with interruptible(lambda: f"stopped; {_kept(out)}"):
+        from opticalnet.export_command import export_network
+
+        export_network(weights, out, grid, overwrite=overwrite, json=json)
 
 
 def main() -> None:
@@ -224,60 +307,6 @@ def _print_acquisition(console: "Console", result: "Acquisition") -> None:
         console.print(f"run: {result.path}", markup=False, soft_wrap=True)
 
 
-def _reconstruct(
-    console: "Console", run: str, grid: int | None, device: str
-) -> "Reconstruction":
-    """Reconstruct a run under a bar of the lines done."""
-    from rich.progress import Progress
-
-    from opticalnet.api import reconstruct as call
-
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("lines", total=None)
-        return call(
-            run,
-            grid=grid,
-            device=device,
-            progress=lambda done, lines: bar.update(task, completed=done, total=lines),
-        )
-
-
-def _beside(run: Path, ending: str) -> Path:
-    """Return the path of a file beside a run, also of one called ``.`` or ``..``."""
-    named = run.resolve() if run.name in {"", ".."} else run
-    return named.with_name(f"{named.name.removesuffix('.zarr')}.{ending}")
-
-
-def _reconstruction_facts(result: "Reconstruction") -> dict[str, Any]:
-    return {
-        "method": "network",
-        "grid": result.mosaic.grid,
-        "seconds": result.seconds,
-        "frames_per_s": result.frames_per_s,
-        "simulated": result.run.info.provenance.simulated,
-        "frame": result.frame and result.frame.as_dict(),
-        "stitched": result.stitched and result.stitched.as_dict(),
-    }
-
-
-def _print_reconstruction(console: "Console", result: "Reconstruction") -> None:
-    from rich.table import Table
-
-    simulated = result.run.info.provenance.simulated
-    if simulated:
-        console.print(f"SIMULATED {' and '.join(simulated)}: no microscope measured this run")
-    console.print(f"{result.frames_per_s:,.0f} frames/s, {result.seconds:.2f} s")
-    seen = result.mosaic.count > 0
-    if not seen.all():
-        console.print(f"{seen.sum():,} of {seen.size:,} squares were seen; scores are of those")
-    if result.frame is None or result.stitched is None:
-        return
-    table = Table("", "accuracy", "balanced", "F1", "Jaccard", "constant prediction")
-    for name, scores in (("per frame", result.frame), ("stitched", result.stitched)):
-        table.add_row(name, *(f"{value:.3f}" for value in scores.as_dict().values()))
-    console.print(table)
-
-
 def _refuse(options: dict[str, Any], expected: str) -> None:
     """Refuse options that go with a data set only, or with a picture of the light only."""
     from configs.errors import ConfigError
@@ -291,7 +320,7 @@ def _refuse(options: dict[str, Any], expected: str) -> None:
 
 def _simulate_set(options: dict[str, Any], out: str, *, json: bool) -> None:
     console = open_console(json)
-    with _stoppable(lambda: f"stopped; {_kept(out)}"):
+    with interruptible(lambda: f"stopped; {_kept(out)}"):
         from opticalnet.data_sets import simulate as call
         from opticalnet.progress import FrameProgress
 
@@ -303,26 +332,10 @@ def _simulate_set(options: dict[str, Any], out: str, *, json: bool) -> None:
         _print_simulation(console, result)
 
 
-@contextmanager
-def _stoppable(stopped: Callable[[], str]) -> Iterator[None]:
-    """Let Ctrl-C end a command, or SIGTERM with exit code 143, and say what there is then."""
+def _stopped_training(folder: str | None) -> str:
+    from opticalnet.train_command import stopped
 
-    def terminate(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # one is enough: let it tidy up
-        raise _Terminated
-
-    previous = signal.signal(signal.SIGTERM, terminate)
-    try:
-        with interruptible(stopped):
-            yield
-    except _Terminated:
-        fail(stopped(), 143)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-class _Terminated(BaseException):
-    """SIGTERM has come."""
+    return stopped(folder)
 
 
 def _kept(out: str) -> str:

@@ -1,5 +1,6 @@
 """What every command says alike: errors, one JSON object, what there is after Ctrl-C."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,11 +36,28 @@ def fail(message: str, code: int) -> NoReturn:
 
 @contextmanager
 def interruptible(stopped: Callable[[], str]) -> Iterator[None]:
-    """Let Ctrl-C end a command with exit code 130, and say what there is then."""
+    """Let Ctrl-C or SIGTERM end a command, with exit code 130 or 143, in order.
+
+    Then it says what there is.
+    """
+
+    def terminate(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # one is enough: let it tidy up
+        raise _Terminated
+
+    previous = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     except KeyboardInterrupt:
         fail(stopped(), 130)
+    except _Terminated:
+        fail(stopped(), 143)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""
 
 
 def given(**options: Any) -> dict[str, Any]:

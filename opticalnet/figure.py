@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acquisition.store import Run
 from opticalnet.look import BLUE, CHALK, GREY, INK, PAPER, RED, frame_map, save_picture
 from reconstruction.metrics import Scores
-from reconstruction.mosaic import Mosaic
+from reconstruction.scan_map import SquareMap
 
 _GRAY = colormaps["gray"].with_extremes(bad=GREY)
 _ERRORS = ListedColormap([INK, CHALK, RED, BLUE]).with_extremes(bad=GREY)
@@ -21,7 +21,8 @@ _ERRORS = ListedColormap([INK, CHALK, RED, BLUE]).with_extremes(bad=GREY)
 def save_figure(
     path: Path,
     run: Run,
-    mosaic: Mosaic,
+    method: str,
+    squares: SquareMap,
     truth: NDArray[np.float32] | None,
     stitched: Scores | None,
 ) -> None:
@@ -36,12 +37,12 @@ def save_figure(
     figure = Figure(figsize=(3.6 * panels, 4.9), facecolor=PAPER)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.16, top=0.84, wspace=0.04)
-    shown = axes[0].imshow(mosaic.probability, cmap="inferno", vmin=0, vmax=1)
+    shown = axes[0].imshow(squares.probability, cmap="inferno", vmin=0, vmax=1)
     axes[0].set_title("probability of open")
     scale = axes[0].inset_axes((0.2, -0.09, 0.6, 0.03))
     figure.colorbar(shown, cax=scale, orientation="horizontal").ax.tick_params(labelsize=8)
-    seen = np.isfinite(mosaic.probability)
-    decision = np.where(seen, mosaic.is_open, np.nan)
+    seen = np.isfinite(squares.probability)
+    decision = np.where(seen, squares.is_open, np.nan)
     axes[1].imshow(decision, cmap=_GRAY, vmin=0, vmax=1)
     axes[1].set_title("reconstructed")
     if truth is not None:
@@ -56,7 +57,7 @@ def save_figure(
         figure.supxlabel(verdict, color=INK, y=0.02)
     simulated = run.info.provenance.simulated
     stamp = f"SIMULATED {' and '.join(simulated)}" if simulated else "measured"
-    title = (run.info.sample, f"{mosaic.grid} x {mosaic.grid} squares per frame", stamp)
+    title = (run.info.sample, method, stamp)
     figure.suptitle("  ·  ".join((*title, run.path.name)), color=INK, fontsize=11, y=0.97)
     save_picture(figure, path)
 

@@ -20,7 +20,7 @@ from configs.errors import OpticalNetError
 from opticalnet.dose import photon_energy_nj, photons_per_point
 from opticalnet.half_blocks import HalfBlocks
 from reconstruction.live import LiveReconstruction
-from reconstruction.predictor import frame_predictor
+from reconstruction.shipped import frame_predictor, scan_predictor
 
 _REDRAW_S: Final = 0.3
 _PLAIN_LINES: Final = 10
@@ -71,12 +71,13 @@ class Preview:
         if info.plan.landmark is not None:
             self._landmark_exposures = CHOOSING_LOOKS * info.plan.landmark.frames
         try:
-            predictor = frame_predictor(info, info.plan.grid, self._device)
+            predictor, _ = scan_predictor(info, self._device)
+            impression, _ = frame_predictor(info, info.plan.grid, self._device)
         except OpticalNetError as error:
             self._no_map = str(error)
             self.warning(f"no live map: {error}")
         else:
-            self._live_map = LiveReconstruction(predictor, info.plan)
+            self._live_map = LiveReconstruction(predictor, info.plan, impression)
         if self.console.is_terminal:
             self._screen = self._open_screen()
             self._draw(self._screen)

@@ -1,7 +1,8 @@
 """Stitching: overlapping predictions of single frames become one map (equation 4).
 
-Each square's probability is the mean over every frame whose target covers it.
-Sums are kept as integers, so the map does not depend on the order in which frames
+Each square's probability is the mean over every frame whose target covers it, or a mean
+in which a frame counts by what it knows of the square: by the bits that its probability is
+worth, one less its entropy. Sums are kept as integers, so the map does not depend on the order in which frames
 arrive: live and offline give the same bits.
 """
 
@@ -15,6 +16,7 @@ from acquisition.plan import ScanPlan
 Float64 = NDArray[np.float64]
 _ONE: Final = 1 << 24
 """Fixed-point value of probability 1; the sums of a scan stay below 2**63."""
+_LEAST_WEIGHT: Final = 1e-3
 
 
 class Mosaic:
@@ -26,6 +28,8 @@ class Mosaic:
         Scan whose frames are stitched.
     grid
         Squares along a side that each frame's prediction covers.
+    pooled
+        Whether frames count by what they know; else all alike.
 
     Notes
     -----
@@ -33,11 +37,13 @@ class Mosaic:
     told of yet are NaN.
     """
 
-    def __init__(self, plan: ScanPlan, grid: int) -> None:
+    def __init__(self, plan: ScanPlan, grid: int, *, pooled: bool = False) -> None:
         self.grid = grid
+        self._pooled = pooled
         self._plan = plan
         # Predictions reach beyond the scan by half a grid on every side.
         shape = (plan.rows + grid - 1, plan.columns + grid - 1)
+        self._weight = np.zeros(shape, np.int64)
         self._sum = np.zeros(shape, np.int64)
         self._square_sum = np.zeros(shape, np.int64)
         self._count = np.zeros(shape, np.int64)
@@ -48,9 +54,14 @@ class Mosaic:
         reach = np.arange(self.grid)
         rows = row[:, None, None] + reach[:, None]
         columns = column[:, None, None] + reach
-        fixed = np.rint(probabilities.astype(np.float64) * _ONE).astype(np.int64)
-        np.add.at(self._sum, (rows, columns), fixed)
-        np.add.at(self._square_sum, (rows, columns), fixed * fixed >> 24)
+        probability = probabilities.astype(np.float64)
+        weight = _known(probability) if self._pooled else np.ones_like(probability)
+        for total, term in (
+            (self._weight, weight),
+            (self._sum, weight * probability),
+            (self._square_sum, weight * probability**2),
+        ):
+            np.add.at(total, (rows, columns), np.rint(term * _ONE).astype(np.int64))
         np.add.at(self._count, (rows, columns), 1)
 
     @property
@@ -61,12 +72,12 @@ class Mosaic:
     @property
     def probability(self) -> Float64:
         """Mean probability that each square is open."""
-        return self._crop(self._sum) / self._seen() / _ONE
+        return self._crop(self._sum) / self._weighed()
 
     @property
     def uncertainty(self) -> Float64:
         """Standard deviation of the frames' probabilities for each square."""
-        mean_square = self._crop(self._square_sum) / self._seen() / _ONE
+        mean_square = self._crop(self._square_sum) / self._weighed()
         spread: Float64 = np.sqrt(np.clip(mean_square - self.probability**2, 0, None))
         return spread
 
@@ -76,15 +87,21 @@ class Mosaic:
         decision: NDArray[np.bool_] = self.probability >= 0.5
         return decision
 
-    def _seen(self) -> Float64:
-        count = self.count
-        return np.where(count > 0, count, np.nan)
+    def _weighed(self) -> Float64:
+        return np.where(self.count > 0, self._crop(self._weight), np.nan)
 
     def _crop(self, padded: NDArray[np.int64]) -> NDArray[np.int64]:
         """Cut the sample's squares out of the padded scan."""
         start = self._plan.margin + self.grid // 2
         rows, columns = self._plan.sample_shape
         return padded[start : start + rows, start : start + columns]
+
+
+def _known(probability: Float64) -> Float64:
+    """Bits that a probability is worth, and a little, so that something is always said."""
+    unsure = np.clip(np.stack([probability, 1 - probability]), 1e-12, 1)
+    known: Float64 = 1 + (unsure * np.log2(unsure)).sum(axis=0)
+    return known + _LEAST_WEIGHT
 
 
 def frame_targets(truth: NDArray[np.bool_], plan: ScanPlan, grid: int) -> NDArray[np.int8]:

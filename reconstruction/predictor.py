@@ -1,33 +1,42 @@
 """Frames in, mosaic out: the same object offline and live."""
 
-import hashlib
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from acquisition.frame import FrameLine
 from acquisition.store import RunInfo
 from configs.errors import ReconstructionError
+from reconstruction.amplitude import relative_amplitude
+from reconstruction.frame_network import FrameNetwork, centre
 from reconstruction.mosaic import Mosaic
-from reconstruction.network import FrameNetwork, load_network, relative_amplitude, weights_path
+from reconstruction.scan_map import ScanMap, SquareMap
+from reconstruction.scan_network import ScanNetwork, ScanStream
 
 
 class Predictor(Protocol):
     """Whoever turns frames into a map."""
 
-    mosaic: Mosaic
+    @property
+    def mosaic(self) -> SquareMap:
+        """What is known so far."""
+        ...
 
-    def consume(self, indices: NDArray[np.int64], images: NDArray[np.uint16]) -> None:
-        """Take the valid frames of one scan line, (batch, y, x), with their scan indices.
+    def consume(self, line: FrameLine) -> None:
+        """Take the valid frames of one scan line.
 
         Lines may come in any order; the same lines give the same bits.
         """
         ...
 
+    def finish(self) -> None:
+        """Learn that no more lines will come."""
+        ...
+
 
 class FramePredictor:
-    """Looks at one frame at a time.
+    """Looks at one frame at a time, and stitches.
 
     Attributes
     ----------
@@ -35,37 +44,111 @@ class FramePredictor:
         The stitched map so far.
     frame_probability
         (scan, grid, grid), what each frame says; NaN where there was none.
-    weights_sha256
-        Which weights it says so with, in hexadecimal.
     """
 
     def __init__(
         self,
         info: RunInfo,
         network: FrameNetwork,
+        grid: int,
         device: torch.device,
-        weights_sha256: str = "",
+        *,
+        pooled: bool = False,
     ) -> None:
-        grid = network.architecture.grid
-        camera = info.instrument.camera
-        self.mosaic = Mosaic(info.plan, grid)
+        self.mosaic = Mosaic(info.plan, grid, pooled=pooled)
         self.frame_probability = np.full((len(info.plan), grid, grid), np.nan, np.float32)
-        self.weights_sha256 = weights_sha256
         self._network = network
-        self._device = device
-        self._sensor = camera.sensor
-        self._open_peak_e = camera.open_peak_e_per_ms * info.plan.exposure_ms
+        self._light = _Light(info, device)
+        self._columns = info.plan.columns
 
-    def consume(self, indices: NDArray[np.int64], images: NDArray[np.uint16]) -> None:
-        """Take the valid frames of one scan line, (batch, y, x), with their scan indices."""
-        if len(indices) == 0:
+    def consume(self, line: FrameLine) -> None:
+        """Take the valid frames of one scan line."""
+        if len(line.columns) == 0:
             return
         with torch.inference_mode():
-            adu = torch.from_numpy(images.astype(np.float32)).to(self._device)
-            amplitude = relative_amplitude(adu, self._sensor, self._open_peak_e)
-            probability = self._network(amplitude).sigmoid().cpu().numpy()
+            logits = self._network(self._light.amplitude(line))
+            probability = centre(logits, self.mosaic.grid).sigmoid().cpu().numpy()
+        indices = line.row * self._columns + line.columns
         self.frame_probability[indices] = probability
         self.mosaic.add(indices, probability)
+
+    def finish(self) -> None:
+        """Learn that no more lines will come: nothing was waiting for them."""
+
+
+class ScanPredictor:
+    """Looks at a scan line by line; a line is final when the ones that see it are there.
+
+    Attributes
+    ----------
+    mosaic
+        The map so far.
+    """
+
+    def __init__(self, info: RunInfo, network: ScanNetwork, device: torch.device) -> None:
+        self.mosaic = ScanMap(info.plan)
+        self._network = network
+        self._light = _Light(info, device)
+        self._plan = info.plan
+        self._stream = ScanStream(network, info.plan.columns)
+        self._waiting: dict[int, torch.Tensor] = {}
+        self._entered = self._answered = 0
+
+    @torch.inference_mode()
+    def consume(self, line: FrameLine) -> None:
+        """Take the valid frames of one scan line; those before it may come later."""
+        self.mosaic.see(line)
+        self._waiting[line.row] = self._features(line)
+        while self._entered in self._waiting:
+            self._enter(self._waiting.pop(self._entered))
+
+    @torch.inference_mode()
+    def finish(self) -> None:
+        """Learn that no more lines will come, and answer for those that are there."""
+        nothing = self._no_features()
+        while self._entered < self._plan.rows:
+            self._enter(self._waiting.pop(self._entered, nothing))
+        for answer in self._stream.finish():
+            self._answer(answer)
+
+    def _enter(self, features: torch.Tensor) -> None:
+        self._entered += 1
+        answer = self._stream.add(features)
+        if answer is not None:
+            self._answer(answer)
+
+    def _answer(self, logits: torch.Tensor) -> None:
+        self.mosaic.set_line(self._answered, logits.sigmoid().cpu().numpy())
+        self._answered += 1
+
+    def _no_features(self) -> torch.Tensor:
+        channels = self._network.enter.in_channels
+        return torch.zeros(channels, self._plan.columns, device=self._light.device)
+
+    def _features(self, line: FrameLine) -> torch.Tensor:
+        """Describe a line, (channels, columns)."""
+        features = self._no_features()
+        if len(line.columns):
+            off_um = torch.from_numpy(line.off_um).to(self._light.device)
+            amplitude = self._light.amplitude(line)
+            valid = self._network.features(amplitude, off_um, self._light.open_peak_e)
+            features[:, torch.from_numpy(line.columns)] = valid.T
+        return features
+
+
+class _Light:
+    """What a camera's numbers mean, on a device."""
+
+    def __init__(self, info: RunInfo, device: torch.device) -> None:
+        camera = info.instrument.camera
+        self.device = device
+        self.open_peak_e = camera.open_peak_e_per_ms * info.plan.exposure_ms
+        self._sensor = camera.sensor
+
+    def amplitude(self, line: FrameLine) -> torch.Tensor:
+        """Amplitudes of a line's frames, (n, y, x)."""
+        adu = torch.from_numpy(line.images.astype(np.float32)).to(self.device)
+        return relative_amplitude(adu, self._sensor, self.open_peak_e)
 
 
 def choose_device(name: str) -> torch.device:
@@ -79,22 +162,3 @@ def choose_device(name: str) -> torch.device:
             " CUDA build of torch"
         )
     return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
-def frame_predictor(info: RunInfo, grid: int, device: torch.device) -> FramePredictor:
-    """Return a predictor with the shipped weights for a grid.
-
-    Raises
-    ------
-    ReconstructionError
-        If there are none, or they were trained for other optics.
-    """
-    path = weights_path(grid)
-    network = load_network(
-        path,
-        grid=grid,
-        optics=info.instrument.optics,
-        pitch_nm=info.plan.pitch_nm,
-        device=device,
-    )
-    return FramePredictor(info, network, device, hashlib.sha256(path.read_bytes()).hexdigest())

@@ -10,11 +10,11 @@ import zarr
 from numpy.typing import NDArray
 
 from configs.errors import ReconstructionError
-from reconstruction.mosaic import Mosaic
+from reconstruction.scan_map import ScanMap, SquareMap
 
 
 def write_result(
-    run: Path, name: str, mosaic: Mosaic, pitch_nm: float, metadata: dict[str, Any]
+    run: Path, name: str, squares: SquareMap, pitch_nm: float, metadata: dict[str, Any]
 ) -> None:
     """Put a map into a run as ``reconstruction/<name>``, in place of an earlier one.
 
@@ -26,11 +26,13 @@ def write_result(
     final = run / "reconstruction" / name
     draft, earlier = (final.with_name(f".{name}.{kind}") for kind in ("draft", "earlier"))
     images: dict[str, NDArray[Any]] = {
-        "probability": mosaic.probability.astype(np.float32),
-        "uncertainty": mosaic.uncertainty.astype(np.float32),
-        "binary": mosaic.is_open.astype(np.uint8),
-        "count": mosaic.count.astype(np.uint32),
+        "probability": squares.probability.astype(np.float32),
+        "uncertainty": squares.uncertainty.astype(np.float32),
+        "binary": squares.is_open.astype(np.uint8),
+        "count": squares.count.astype(np.uint32),
     }
+    if isinstance(squares, ScanMap):
+        images["coverage"] = squares.coverage.astype(np.float32)
     try:
         zarr.open_group(run / "reconstruction", mode="a", zarr_format=3)
         for leftover in (draft, earlier):

@@ -23,6 +23,8 @@ class Stream(IntEnum):
     DUST = 6
     SCAN = 7
     SHUFFLE = 8
+    INSTRUMENTS = 9
+    TRAINING = 10
 
 
 def numpy_stream(seed: int, stream: Stream, *key: int) -> np.random.Generator:

@@ -20,7 +20,7 @@ import opticalnet
 from acquisition.store import Run
 from opticalnet import cli
 from opticalnet.cli import main
-from reconstruction.network import weights_path
+from reconstruction.weights_file import shipped_weights
 
 SCORES = {"accuracy", "balanced_accuracy", "f1", "jaccard", "constant_accuracy"}
 
@@ -95,11 +95,11 @@ def test_reconstruct_for_people(command: Command, run_copy: Path) -> None:
     assert (outcome.code, outcome.err) == (0, "")
     assert "SIMULATED stage and camera: no microscope measured this run" in outcome.out
     result = opticalnet.reconstruct(run_copy)
-    for name, scores in (("per frame", result.frame), ("stitched", result.stitched)):
+    for name, scores in (("per frame", result.frame), ("whole scan", result.stitched)):
         (row,) = [line for line in outcome.out.splitlines() if f" {name} " in line]
         numbers = [cell.strip() for cell in row.split("│")[2:-1]]
         assert numbers == [f"{value:.3f}" for value in scores.as_dict().values()]
-    picture = run_copy.with_name("run.network-7.png")
+    picture = run_copy.with_name("run.network.png")
     assert outcome.out.splitlines()[-1] == f"picture: {picture}"
     with Image.open(picture) as image:
         image.load()
@@ -123,7 +123,7 @@ def test_reconstruct_from_inside_the_run(
     monkeypatch.chdir(run_copy)
     outcome = command("reconstruct", ".")
     assert (outcome.code, outcome.err) == (0, "")
-    assert (run_copy.parent / "run.network-7.png").exists()
+    assert (run_copy.parent / "run.network.png").exists()
 
 
 def test_the_result_is_ome_ngff(run_copy: Path) -> None:
@@ -133,8 +133,9 @@ def test_the_result_is_ome_ngff(run_copy: Path) -> None:
         "uncertainty": mosaic.uncertainty.astype(np.float32),
         "binary": (mosaic.probability >= 0.5).astype(np.uint8),
         "count": mosaic.count.astype(np.uint32),
+        "coverage": mosaic.coverage.astype(np.float32),
     }
-    folder = run_copy / "reconstruction" / "network-7"
+    folder = run_copy / "reconstruction" / "network"
     assert {path.name for path in folder.iterdir()} == {*expected, "zarr.json"}
     axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
     scale = [{"type": "scale", "scale": [0.18, 0.18]}]
@@ -156,17 +157,17 @@ def test_the_result_is_ome_ngff(run_copy: Path) -> None:
 def test_an_independent_reader_calls_the_result_valid(run_copy: Path) -> None:
     yaozarrs = pytest.importorskip("yaozarrs")
     opticalnet.reconstruct(run_copy)
-    for name in ("probability", "uncertainty", "binary", "count"):
-        yaozarrs.validate_zarr_store(run_copy / "reconstruction" / "network-7" / name)
+    for name in ("probability", "uncertainty", "binary", "count", "coverage"):
+        yaozarrs.validate_zarr_store(run_copy / "reconstruction" / "network" / name)
 
 
 def test_what_is_kept_beside_the_maps(run_copy: Path) -> None:
     result = opticalnet.reconstruct(run_copy)
-    group = zarr.open_group(run_copy / "reconstruction" / "network-7", mode="r")
+    group = zarr.open_group(run_copy / "reconstruction" / "network", mode="r")
     kept = group.attrs["opticalnet"]
     assert kept["run_id"] == Run(run_copy).info.provenance.run_id
     assert kept["simulated"] == ["stage", "camera"]
-    weights = weights_path(7).read_bytes()
+    weights = shipped_weights("scan").read_bytes()
     assert kept["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert kept["stitched"] == result.stitched.as_dict()
 
@@ -174,15 +175,17 @@ def test_what_is_kept_beside_the_maps(run_copy: Path) -> None:
 def test_a_second_result_replaces_the_first(command: Command, run_copy: Path) -> None:
     folder = run_copy / "reconstruction"
     assert command("reconstruct", run_copy).code == 0
-    (folder / "network-7" / "leftover").write_text("of the first")
-    picture = run_copy.with_name("run.network-7.png")
+    (folder / "network" / "leftover").write_text("of the first")
+    picture = run_copy.with_name("run.network.png")
     picture.write_bytes(b"of the first")
     assert command("reconstruct", run_copy).code == 0
-    assert not (folder / "network-7" / "leftover").exists()
+    assert not (folder / "network" / "leftover").exists()
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert command("reconstruct", run_copy, "--grid", "3").code == 0
+    frames = ("--method", "frames", "--grid", "3")
+    assert command("reconstruct", run_copy, *frames).code == 0
     names = {path.name for path in folder.iterdir()} - {"zarr.json"}
-    assert names == {"network-7", "network-3"}
+    assert names == {"network", "frames-3"}
+    assert run_copy.with_name("run.frames-3.png").exists()
 
 
 @pytest.mark.parametrize("instrument", ["simulated", "lab-example"])

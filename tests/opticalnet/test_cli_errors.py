@@ -525,14 +525,19 @@ def test_a_damaged_run(command: Command, run_copy: Path, kind: str) -> None:
     assert contents(run_copy.parent) == before
 
 
-@pytest.mark.parametrize("arguments", [["--grid", "4"], ["--device", "foo"]])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--grid", "4"], "expected 3, 5 or 7"),
+        (["--device", "foo"], "expected auto, cpu or cuda"),
+        (["--method", "guess"], "method: expected network, frames, pooled, got 'guess'"),
+    ],
+)
 def test_bad_values_for_a_good_run(
-    command: Command, run_copy: Path, arguments: list[str]
+    command: Command, run_copy: Path, arguments: list[str], said: str
 ) -> None:
     before = contents(run_copy.parent)
-    assert f"expected {'3' if '4' in arguments else 'auto'}" in (
-        command("reconstruct", run_copy, *arguments).error
-    )
+    assert said in command("reconstruct", run_copy, *arguments).error
     assert contents(run_copy.parent) == before
 
 
@@ -550,7 +555,7 @@ def test_a_truncated_run_shows_what_it_has(command: Command, run_copy: Path, cut
     points = taken(run_copy)
     assert points == (20 if "record" in cut else 16)
     probability = np.asarray(
-        zarr.open_array(run_copy / "reconstruction/network-7/probability/0", mode="r")
+        zarr.open_array(run_copy / "reconstruction/network/probability/0", mode="r")
     )
     # Points 0 to 15 are rows 0 and 1 of the scan: they tell of squares up to row 3.
     assert np.isfinite(probability[:4]).all()
@@ -563,11 +568,11 @@ def test_weights_that_do_not_fit(command: Command, place: Path, mask: Path) -> N
     outcome = command("acquire", "--sample", mask, "--instrument", "own.toml")
     assert (outcome.code, outcome.err) == (0, "")
     (warning,) = [line for line in outcome.out.splitlines() if "no live map" in line]
-    assert "weights frame-7.safetensors do not fit: optics.defocus_wavelengths" in warning
+    assert "weights scan.safetensors do not fit: optics.defocus_wavelengths" in warning
     assert taken(place / "run.zarr") == 64
     before = contents(place)
     error = command("reconstruct", "run.zarr").error
-    for part in ("do not fit", "expected 9.0", "got 10.0", "reconstruction.training"):
+    for part in ("do not fit", "expected 10.0", "got 9.0", "opticalnet train"):
         assert part in error
     assert contents(place) == before
 
@@ -581,12 +586,12 @@ def test_a_result_that_cannot_be_written(command: Command, run_copy: Path) -> No
 
 
 def test_a_picture_that_cannot_be_written(command: Command, run_copy: Path) -> None:
-    picture = run_copy.with_name("run.network-7.png")
+    picture = run_copy.with_name("run.network.png")
     picture.mkdir()
     outcome = command("reconstruct", run_copy)
     assert f"cannot write the picture {picture}" in outcome.error
     assert Run(run_copy).points().valid.all()
-    assert (run_copy / "reconstruction" / "network-7" / "probability").is_dir()
+    assert (run_copy / "reconstruction" / "network" / "probability").is_dir()
 
 
 def test_a_line_that_dies_in_mid_scan(place: Path, mask: Path) -> None:

@@ -12,7 +12,7 @@ def star(tmp_path_factory):
 
 @pytest.mark.parametrize("grid", [3, 5, 7])
 def test_star(star, grid):
-    stitched = opticalnet.reconstruct(star.path, grid=grid).stitched
+    stitched = opticalnet.reconstruct(star.path, method="frames", grid=grid).stitched
     assert stitched.accuracy >= 0.88
     assert stitched.f1 >= 0.85
     assert stitched.accuracy > stitched.constant_accuracy + 0.2

@@ -48,9 +48,35 @@ def test_probability_is_the_mean_over_the_frames_that_cover_a_square(predictions
     assert np.array_equal(mosaic.is_open, mosaic.probability >= 0.5)
 
 
-def test_order_and_batches_do_not_change_a_bit(predictions):
+@pytest.mark.parametrize("grid", [3, 7])
+def test_pooled_frames_count_by_what_they_know(predictions, grid):
     plan, by_grid = predictions
-    together, apart = Mosaic(plan, 7), Mosaic(plan, 7)
+    mosaic = Mosaic(plan, grid, pooled=True)
+    mosaic.add(np.arange(len(plan)), by_grid[grid])
+    collected = plainly(plan, by_grid[grid])
+    for (row, column), probability in np.ndenumerate(mosaic.probability):
+        values = np.array(collected[row][column])
+        weights = 1.001 + values * np.log2(values) + (1 - values) * np.log2(1 - values)
+        mean = np.average(values, weights=weights)
+        assert probability == pytest.approx(mean, abs=1e-5)
+        variance = np.average((values - mean) ** 2, weights=weights)
+        assert mosaic.uncertainty[row, column] == pytest.approx(np.sqrt(variance), abs=1e-3)
+
+
+def test_pooled_certainty_outweighs_doubt():
+    plan = plan_of(6, 6)
+    mosaic = Mosaic(plan, 3, pooled=True)
+    doubt = np.full((len(plan) - 1, 3, 3), 0.45, np.float32)
+    mosaic.add(np.arange(1, len(plan)), doubt)
+    assert not mosaic.is_open.any()
+    mosaic.add(np.array([0]), np.ones((1, 3, 3), np.float32))
+    assert np.argwhere(mosaic.is_open).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_order_and_batches_do_not_change_a_bit(predictions, pooled):
+    plan, by_grid = predictions
+    together, apart = (Mosaic(plan, 7, pooled=pooled) for _ in range(2))
     together.add(np.arange(len(plan)), by_grid[7])
     for index in np.random.default_rng(1).permutation(len(plan)):
         apart.add(np.array([index]), by_grid[7][[index]])

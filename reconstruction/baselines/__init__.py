@@ -1,0 +1,1 @@
+"""The networks of the paper's benchmark: amplitudes, (batch, y, x), to logits of squares."""

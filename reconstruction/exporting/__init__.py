@@ -1,0 +1,1 @@
+"""Networks in formats that other programs read, from digital numbers to probabilities."""

@@ -1,0 +1,1 @@
+"""Training: frames and squares, the loop over them, and what it keeps."""

@@ -1,0 +1,209 @@
+"""Scans of random patterns by instruments that are all a little different.
+
+Each has its own optics, exposure, pixels, position errors, drift and missing points, so
+that what is learnt from them does not hang on one instrument. Frames are simulated on cells
+finer than a square.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from configs.geometry import SQUARE_NM
+from configs.grid import GRIDS
+from configs.instrument import SimulatedCameraConfig
+from configs.optics import GaussianBeam, Optics
+from reconstruction.amplitude import relative_amplitude
+from reconstruction.learning.patterns import PatternMaker
+from simulation.forward import ForwardModel
+from simulation.sensor import SensorModel
+from simulation.streams import Stream, torch_stream
+
+CELLS_PER_SQUARE: Final = 3
+EDGE: Final = max(GRIDS) // 2
+TOLERANCE: Final[Mapping[str, float]] = {
+    "defocus_wavelengths": 0.05,
+    "beam.fwhm_nm": 0.03,
+    "collection_na": 0.02,
+}
+"""By what fraction optics differ from nominal, at most."""
+_LARGEST_FILM: Final = 0.02
+_EXPOSURE_MS: Final = 10.0
+_LIGHT_DECADES: Final = (-1.2, 0.3)
+_POWER_NOISE: Final = 0.01
+_POWER_SCALE: Final = 0.05
+_POSITION_ERROR_UM: Final = 0.025
+_READ_BACK_UM: Final = 0.001
+_DRIFT_UM: Final = 0.01
+_BACKGROUND_E_PER_MS: Final = 0.1
+_SHARE_WITH_GAPS: Final = 0.3
+_LARGEST_GAPS: Final = 0.1
+_BATCH: Final = 256
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FreshScan:
+    """A scan of side x side points.
+
+    Attributes
+    ----------
+    amplitude
+        (points, y, x), of ``relative_amplitude``.
+    off_um
+        (points, 2), what the stage says of the beam's place (x, y) on its square.
+    valid
+        (points,), bool.
+    open_peak_e
+        Photo-electrons at the brightest pixel of an all-open sample.
+    coverage
+        (side + 6, side + 6), milled fraction of the squares under the points, and of three
+        more beyond on every side.
+    """
+
+    amplitude: torch.Tensor
+    off_um: torch.Tensor
+    valid: torch.Tensor
+    open_peak_e: float
+    coverage: torch.Tensor
+
+    @property
+    def side(self) -> int:
+        """Points along a side."""
+        return len(self.coverage) - 2 * EDGE
+
+
+class ScanMaker:
+    """Makes scans without end.
+
+    Parameters
+    ----------
+    optics, camera
+        Nominal.
+    seed
+        Of the instruments; scans take a generator of their own.
+    side
+        Points along a side of a scan.
+    instruments
+        How many.
+
+    Attributes
+    ----------
+    nominal, side
+        As given.
+    optics
+        Of the instruments.
+    """
+
+    def __init__(
+        self,
+        optics: Optics,
+        camera: SimulatedCameraConfig,
+        seed: int,
+        *,
+        side: int = 22,
+        instruments: int = 24,
+    ) -> None:
+        self.nominal = optics
+        self.side = side
+        self._camera = camera
+        cell_nm = SQUARE_NM / CELLS_PER_SQUARE
+        nominal = ForwardModel(optics, cell_nm)
+        self._peak = nominal.open_peak()
+        # As many whole squares, an odd number of them, as hold the beam.
+        squares = -(-nominal.cells // CELLS_PER_SQUARE) // 2 * 2 + 1
+        self._cells = squares * CELLS_PER_SQUARE
+        self._squares = side + squares + 1  # one more, for position errors
+        random = torch_stream(seed, Stream.INSTRUMENTS)
+        self.optics = [_varied(optics, random) for _ in range(instruments)]
+        self._models = [
+            ForwardModel(varied, cell_nm, cells=self._cells) for varied in self.optics
+        ]
+
+    @torch.inference_mode()
+    def draw(self, random: torch.Generator) -> FreshScan:
+        """Simulate the next scan; all that is random in it comes from the generator."""
+        cells = PatternMaker(self._squares, CELLS_PER_SQUARE, random).draw()
+        exposure_ms = _EXPOSURE_MS * 10 ** _uniform(random, *_LIGHT_DECADES)
+        off_um, said_um = self._positions(random)
+        model = self._models[int(torch.randint(len(self._models), (1,), generator=random))]
+        light = self._light(model, cells, off_um)
+        power = self._power(random) * exposure_ms / self._peak
+        background = exposure_ms * _uniform(random, 0, _BACKGROUND_E_PER_MS)
+        sensor = SensorModel(self._camera.sensor, self._camera.maps, light.shape[-1], random)
+        adu = sensor.expose(light * power + background, exposure_ms, random)
+        open_peak_e = self._camera.open_peak_e_per_ms * exposure_ms
+        covered = torch.nn.functional.avg_pool2d(cells[None], CELLS_PER_SQUARE)[0]
+        first = (self._squares - self.side) // 2 - EDGE
+        part = slice(first, first + self.side + 2 * EDGE)
+        return FreshScan(
+            relative_amplitude(adu, self._camera.sensor, open_peak_e),
+            said_um,
+            self._valid(random),
+            open_peak_e,
+            covered[part, part],
+        )
+
+    def _positions(self, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where the beam is on its square, and where the stage says it is, (points, 2)."""
+        points = self.side**2
+        error_um = _POSITION_ERROR_UM * _uniform(random) ** 2
+        off_um = error_um * torch.randn(points, 2, generator=random)
+        blind_um = _READ_BACK_UM + 0.3 * error_um * _uniform(random)
+        said_um = off_um + blind_um * torch.randn(points, 2, generator=random)
+        drift_um = _DRIFT_UM * torch.randn(2, generator=random)
+        return off_um + torch.linspace(-1, 1, points)[:, None] * drift_um, said_um
+
+    def _light(
+        self, model: ForwardModel, cells: torch.Tensor, off_um: torch.Tensor
+    ) -> torch.Tensor:
+        """Light on the camera, (points, y, x), with the beam off its squares."""
+        n, side = CELLS_PER_SQUARE, self.side
+        moved = torch.round(off_um / model.cell_um).long().clamp(-n, n)
+        first = torch.cartesian_prod(torch.arange(side), torch.arange(side)) * n + n
+        first = first.flip(1) + moved  # (x, y)
+        window = torch.arange(self._cells)
+        columns, rows = (first[:, axis, None] + window for axis in (0, 1))
+        rest_um = (moved * model.cell_um - off_um).clamp(-model.cell_um / 2, model.cell_um / 2)
+        windows = cells[rows[:, :, None], columns[:, None]]
+        batches = range(0, len(windows), _BATCH)
+        return torch.cat(
+            [model.frames(windows[n : n + _BATCH], rest_um[n : n + _BATCH]) for n in batches]
+        )
+
+    def _power(self, random: torch.Generator) -> torch.Tensor:
+        """Photo-electrons per millisecond at the open peak, (points, 1, 1)."""
+        noise = _POWER_NOISE * torch.randn(self.side**2, 1, 1, generator=random)
+        scale = 1 + _uniform(random, -_POWER_SCALE, _POWER_SCALE)
+        return self._camera.open_peak_e_per_ms * scale * (1 + noise).clamp(min=0)
+
+    def _valid(self, random: torch.Generator) -> torch.Tensor:
+        """Lose points, and now and then a whole line."""
+        valid = torch.ones(self.side, self.side, dtype=torch.bool)
+        if _uniform(random) < _SHARE_WITH_GAPS:
+            lost = _LARGEST_GAPS * _uniform(random)
+            valid = torch.rand(self.side, self.side, generator=random) >= lost
+            if _uniform(random) < _SHARE_WITH_GAPS:
+                valid[int(torch.randint(self.side, (1,), generator=random))] = False
+        return valid.flatten()
+
+
+def _varied(optics: Optics, random: torch.Generator) -> Optics:
+    """Draw the optics of an instrument that was meant to have the given ones."""
+    shares = {name: 1 + _uniform(random, -t, t) for name, t in TOLERANCE.items()}
+    values: dict[str, Any] = optics.model_dump()
+    values["defocus_wavelengths"] *= shares["defocus_wavelengths"]
+    values["collection_na"] = min(
+        values["collection_na"] * shares["collection_na"], optics.medium_index
+    )
+    if isinstance(optics.beam, GaussianBeam):
+        values["beam"]["fwhm_nm"] *= shares["beam.fwhm_nm"]
+    values["film_amplitude"] = _uniform(random, 0, max(_LARGEST_FILM, optics.film_amplitude))
+    return Optics.checked("optics", values)
+
+
+def _uniform(random: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
+    return low + (high - low) * float(torch.rand(1, generator=random))
