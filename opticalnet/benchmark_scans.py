@@ -12,7 +12,7 @@ import numpy as np
 from acquisition.frame import Frame
 from acquisition.observer import SilentObserver
 from acquisition.plan import ScanPlan
-from acquisition.store import Run
+from acquisition.store import Run, RunInfo
 from configs.errors import ConfigError, RunStoreError
 from configs.grid import GRIDS
 from opticalnet.api import acquire
@@ -27,8 +27,8 @@ INSTRUMENT: Final = "simulated"
 _ASSUMED_OPEN_PEAK_E: Final = 2000.0
 """Of measured levels, which do not say; as with the simulated instrument."""
 
-Progress = Callable[[int], None]
-"""Called with the number of points done."""
+Progress = Callable[[int, int], None]
+"""Called with the number of points done and of all points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ SUBJECTS: Final = (
 """Training draws from streams of its own, and its scans have derived seeds of 63 bits."""
 
 
-def scan_subject(subject: Subject, progress: Progress = lambda done: None) -> Exam:
+def scan_subject(subject: Subject, progress: Progress = lambda done, points: None) -> Exam:
     """Scan a sample with the simulated instrument, and read the run back."""
     with tempfile.TemporaryDirectory() as folder:
         sample = subject.sample
@@ -101,11 +101,14 @@ class _Counter(SilentObserver):
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._points = 0
+        self._taken = self._points = 0
+
+    def begin(self, info: RunInfo) -> None:
+        self._points = len(info.plan)
 
     def frame(self, frame: Frame) -> None:
-        self._points += 1
-        self._progress(self._points)
+        self._taken += 1
+        self._progress(self._taken, self._points)
 
 
 def _read(subject: Subject, run: Run) -> Exam:

@@ -185,6 +185,10 @@ def train(
         str | None,
         typer.Option(help="With scan or frame: whose optics; simulated if not given."),
     ] = None,
+    shapes: Annotated[
+        str | None,
+        typer.Option(help="Folder of masks or samples of yours to fine-tune scan on."),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -220,6 +224,7 @@ def train(
     options = given(
         model=model,
         instrument=instrument,
+        shapes=shapes,
         data=data,
         recipe=recipe,
         grid=grid,
@@ -255,6 +260,30 @@ def export(
         from opticalnet.export_command import export_network
 
         export_network(weights, out, grid, overwrite=overwrite, json=json)
+
+
+@app.command()
+def benchmark(
+    more: Annotated[list[str] | None, typer.Argument(metavar="MODEL", hidden=True)] = None,
+    models: Annotated[
+        list[str] | None, typer.Option(help="Weights of baselines, one or more.")
+    ] = None,
+    folders: Annotated[
+        str | None, typer.Option(help="Measured set in the paper's layout, or hf://OWNER/NAME.")
+    ] = None,
+    out: Annotated[str, typer.Option(help="Folder for the report.")] = "benchmark",
+    device: Device = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let go of an earlier report there.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compare networks on samples that none was trained on, beside the paper's tables."""
+    with interruptible(lambda: "stopped; nothing was kept"):
+        from opticalnet.benchmark_command import compare_networks
+
+        named = [*(models or ()), *(more or ())]  # --models A B
+        compare_networks(named, folders, out, device, overwrite=overwrite, json=json)
 
 
 def main() -> None:

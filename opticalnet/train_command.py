@@ -17,10 +17,19 @@ from opticalnet.console import given, open_console, print_json
 from opticalnet.devices import rehearsal
 from reconstruction.baselines.training import BaselinePlan, resume_baseline, train_baseline
 from reconstruction.learning.records import STATE, WEIGHTS, read_state
-from reconstruction.learning.shipped import EPOCHS, ShippedPlan, train_shipped
+from reconstruction.learning.scans import CELLS_PER_SQUARE
+from reconstruction.learning.shapes import Shapes, on_cells
+from reconstruction.learning.shipped import (
+    EPOCHS,
+    FINE_TUNING_EPOCHS,
+    ShippedPlan,
+    score_before,
+    train_shipped,
+)
 from reconstruction.learning.task import SCORE
 from reconstruction.learning.watcher import Row, Watcher
 from reconstruction.predictor import choose_device
+from simulation.samples import load_sample
 
 _OUT: Final = "training"
 _ON_RESUME: Final = {"epochs", "data"}
@@ -44,6 +53,7 @@ def train_network(
         Whether a script reads stdout.
     """
     kind, watch = choose_device(device), partial(TrainingProgress, json)
+    before: float | None = None
     if resume is not None:
         folder = Path(resume)
         _refuse(options.keys() - _ON_RESUME)
@@ -51,12 +61,17 @@ def train_network(
     else:
         folder = Path(options.pop("out", _OUT))
         overwrite = options.pop("overwrite", False)
-        if options.get("model") in EPOCHS:
+        if options.get("model") in EPOCHS or "shapes" in options:
+            plan = _shipped_plan(**options)
+            shapes = _shapes(plan)
+            if shapes is not None:
+                before = score_before(plan, shapes, kind)
             rows = train_shipped(
-                _shipped_plan(**options),
+                plan,
                 folder,
                 kind,
                 devices,
+                shapes=shapes,
                 overwrite=overwrite,
                 make_watcher=watch,
             )
@@ -64,7 +79,7 @@ def train_network(
             rows = train_baseline(
                 _plan(**options), folder, kind, devices, overwrite=overwrite, make_watcher=watch
             )
-    _print_result(folder, rows, json=json)
+    _print_result(folder, rows, before, json=json)
 
 
 def stopped(folder: str | None) -> str:
@@ -148,16 +163,39 @@ def _resume(
     if "data" in options:
         raise ConfigError(f"--data: expected none with {plan.model}, which simulates its own")
     plan = ShippedPlan.checked("training", dict(plan) | options)
-    return train_shipped(plan, folder, device, devices, resume=True, make_watcher=watch)
+    return train_shipped(
+        plan, folder, device, devices, shapes=_shapes(plan), resume=True, make_watcher=watch
+    )
 
 
-def _shipped_plan(model: str, instrument: str | None = None, **options: Any) -> ShippedPlan:
+def _shapes(plan: ShippedPlan) -> Shapes | None:
+    """Load the shapes of a folder, all files that are samples."""
+    if plan.shapes is None:
+        return None
+    folder = Path(plan.shapes)
+    if not folder.is_dir():
+        raise ConfigError(f"shapes: expected a folder, got {folder}; check the path")
+    files = sorted(f for f in folder.iterdir() if f.suffix in {".png", ".npy", ".toml"})
+    samples = [load_sample(str(file)) for file in files]
+    return Shapes.split(
+        [on_cells(s.cells, s.cells_per_square, CELLS_PER_SQUARE) for s in samples]
+    )
+
+
+def _shipped_plan(
+    model: str = "scan", instrument: str | None = None, **options: Any
+) -> ShippedPlan:
+    if "shapes" in options and model != "scan":
+        raise ConfigError(
+            f"--shapes: expected none with --model {model}; they fine-tune the scan network"
+        )
     for name in ("data", "recipe", "grid"):
         if name in options:
             raise ConfigError(
                 f"--{name}: expected none with --model {model}, which simulates its own data"
             )
-    options = {"epochs": EPOCHS[model]} | options
+    epochs = FINE_TUNING_EPOCHS if "shapes" in options else EPOCHS[model]
+    options = {"epochs": epochs} | options
     if instrument is not None:
         config = rehearsal(load_instrument(instrument))
         options |= {"optics": config.optics, "camera": config.camera}
@@ -195,11 +233,16 @@ def _epoch(row: Row) -> str:
     return f"epoch {row['epoch']:,.0f}: balanced accuracy {row[SCORE]:.3f}"
 
 
-def _print_result(folder: Path, rows: list[Row], *, json: bool) -> None:
+def _print_result(folder: Path, rows: list[Row], before: float | None, *, json: bool) -> None:
     best, weights = _best(rows), folder / WEIGHTS
     if json:
-        print_json(weights=str(weights), epochs=len(rows), best=best)
+        known = {} if before is None else {"before": before}
+        print_json(weights=str(weights), epochs=len(rows), best=best, **known)
         return
     console = open_console(json)
     console.print(f"best {_epoch(best)}, constant prediction {best['constant_accuracy']:.3f}")
+    if before is not None:
+        console.print(
+            f"shapes held out: balanced accuracy {before:.3f} before, {best[SCORE]:.3f} after"
+        )
     console.print(f"weights: {weights}", markup=False, soft_wrap=True)

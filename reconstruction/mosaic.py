@@ -2,8 +2,8 @@
 
 Each square's probability is the mean over every frame whose target covers it, or a mean
 in which a frame counts by what it knows of the square: by the bits that its probability is
-worth, one less its entropy. Sums are kept as integers, so the map does not depend on the order in which frames
-arrive: live and offline give the same bits.
+worth, one less its entropy. Sums are kept as integers, so the map does not depend on the
+order in which frames arrive: live and offline give the same bits.
 """
 
 from typing import Final

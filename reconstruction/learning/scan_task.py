@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,7 @@ from simulation.streams import Stream, torch_stream
 
 _SCANS: Final = 4
 _LEARNING_RATE: Final = 2e-3
+_FINE_TUNING_RATE: Final = 3e-4
 _WARM_UP_EPOCHS: Final = 0.2
 _USES: Final = 6
 """Steps on what has been simulated before a new batch of scans comes."""
@@ -37,34 +38,57 @@ _COVERAGE_WEIGHT: Final = 0.5
 
 
 class ScanTask:
-    """A scan network that learns from simulated scans; see ``Task``."""
+    """A scan network that learns from simulated scans; see ``Task``.
 
-    def __init__(self, maker: ScanMaker, epochs: int, seed: int, steps: int = 600) -> None:
+    Parameters
+    ----------
+    maker
+        Of the scans.
+    epochs, steps
+        How long.
+    seed
+        Of all that is random.
+    start
+        To go on from, slower; ``None`` begins with the components of frames.
+    held_out
+        Shapes to validate with; without any, patterns like those that it learns from.
+    """
+
+    def __init__(
+        self,
+        maker: ScanMaker,
+        epochs: int,
+        seed: int,
+        steps: int = 600,
+        *,
+        start: ScanNetwork | None = None,
+        held_out: Sequence[torch.Tensor] = (),
+    ) -> None:
         torch.manual_seed(seed)
         self.epochs, self.steps, self.seed = epochs, steps, seed
         self._maker = maker
-        optics = maker.nominal
-        architecture = ScanArchitecture(image_px=optics.image_px)
-        trained_for = TrainedFor(optics, TOLERANCE, SQUARE_NM)
-        self.metadata = weights_metadata("scan", architecture, trained_for)
-        network = ScanNetwork(architecture)
-        start_from_components(network.projection, self._maker, seed)
-        network.projection.requires_grad_(False)
-        self._maps = component_maps(
-            network.projection.weight.view(-1, optics.image_px, optics.image_px)
-        )
+        self._held_out = held_out
+        self._rate = _LEARNING_RATE if start is None else _FINE_TUNING_RATE
+        image_px = maker.nominal.image_px
+        network = start or ScanNetwork(ScanArchitecture(image_px=image_px))
+        if start is None:
+            start_from_components(network.projection, maker, seed)
+        trained_for = TrainedFor(maker.nominal, TOLERANCE, SQUARE_NM)
+        self.metadata = weights_metadata("scan", network.architecture, trained_for)
+        network.requires_grad_(True).projection.requires_grad_(False)
+        self._maps = component_maps(network.projection.weight.view(-1, image_px, image_px))
         self.network: nn.Module = network
         # Stays on the CPU, where scans are simulated.
         self._describer = copy.deepcopy(network)
         trained = [p for p in network.parameters() if p.requires_grad]
         self.optimiser: torch.optim.Optimizer = torch.optim.AdamW(
-            trained, lr=_LEARNING_RATE, weight_decay=0.01
+            trained, lr=self._rate, weight_decay=0.01
         )
 
     def learning_rate(self, epoch: float) -> float:
         """Warm up, then fall along half a cosine."""
         warm = min(1.0, (epoch + 0.01) / _WARM_UP_EPOCHS)
-        return _LEARNING_RATE * warm * (0.5 + 0.5 * math.cos(math.pi * epoch / self.epochs))
+        return self._rate * warm * (0.5 + 0.5 * math.cos(math.pi * epoch / self.epochs))
 
     def batches(self, epoch: int, rank: int, ranks: int) -> Iterator[Batch]:
         """Yield features, (scans, channels, side, side), and coverage, (scans, side, side)."""
@@ -97,14 +121,21 @@ class ScanTask:
         random = torch_stream(self.seed, Stream.TRAINING, 0, 1)
         said, truth = [], []
         for _ in range(_VALIDATION_SCANS):
-            features, coverage = self._drawn(random)
+            features, coverage = self._described(self._unseen(random))
             said.append(network(features[None].to(device))[0, 0].sigmoid().cpu().numpy())
             truth.append((coverage >= 0.5).numpy().astype(np.int8))
         return score(np.stack(said), np.stack(truth)).as_dict()
 
-    @torch.no_grad()
+    def _unseen(self, random: torch.Generator) -> FreshScan:
+        if self._held_out:
+            return self._maker.scan_of(self._held_out, random)
+        return self._maker.draw(random)
+
     def _drawn(self, random: torch.Generator) -> Batch:
-        scan = self._maker.draw(random)
+        return self._described(self._maker.draw(random))
+
+    @torch.no_grad()
+    def _described(self, scan: FreshScan) -> Batch:
         coverage = scan.coverage[EDGE:-EDGE, EDGE:-EDGE]
         return scan_features(self._describer, scan), coverage.clone()
 

@@ -5,7 +5,7 @@ that what is learnt from them does not hang on one instrument. Frames are simula
 finer than a square.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from configs.instrument import SimulatedCameraConfig
 from configs.optics import GaussianBeam, Optics
 from reconstruction.amplitude import relative_amplitude
 from reconstruction.learning.patterns import PatternMaker
+from reconstruction.learning.shapes import cut_out
 from simulation.forward import ForwardModel
 from simulation.sensor import SensorModel
 from simulation.streams import Stream, torch_stream
@@ -40,6 +41,7 @@ _DRIFT_UM: Final = 0.01
 _BACKGROUND_E_PER_MS: Final = 0.1
 _SHARE_WITH_GAPS: Final = 0.3
 _LARGEST_GAPS: Final = 0.1
+_SHARE_OF_SHAPES: Final = 0.5
 _BATCH: Final = 256
 
 Range = tuple[float, float]
@@ -89,6 +91,8 @@ class ScanMaker:
         Points along a side of a scan.
     instruments
         How many.
+    shapes
+        Shapes on cells, (rows, columns) each, that half of the scans show a part of.
 
     Attributes
     ----------
@@ -106,9 +110,11 @@ class ScanMaker:
         *,
         side: int = 22,
         instruments: int = 24,
+        shapes: Sequence[torch.Tensor] = (),
     ) -> None:
         self.nominal = optics
         self.side = side
+        self._shapes = shapes
         self._camera = camera
         cell_nm = SQUARE_NM / CELLS_PER_SQUARE
         nominal = ForwardModel(optics, cell_nm)
@@ -126,7 +132,18 @@ class ScanMaker:
     @torch.inference_mode()
     def draw(self, random: torch.Generator) -> FreshScan:
         """Simulate the next scan; all that is random in it comes from the generator."""
-        cells = PatternMaker(self._squares, CELLS_PER_SQUARE, random).draw()
+        if self._shapes and _uniform(random) < _SHARE_OF_SHAPES:
+            return self.scan_of(self._shapes, random)
+        return self._scan(PatternMaker(self._squares, CELLS_PER_SQUARE, random).draw(), random)
+
+    @torch.inference_mode()
+    def scan_of(self, shapes: Sequence[torch.Tensor], random: torch.Generator) -> FreshScan:
+        """Simulate a scan of a part of one of some shapes."""
+        cells = cut_out(shapes, self._squares * CELLS_PER_SQUARE, random)
+        return self._scan(cells, random)
+
+    def _scan(self, cells: torch.Tensor, random: torch.Generator) -> FreshScan:
+        """Simulate a scan of a field of cells."""
         exposure_ms = _EXPOSURE_MS * 10 ** _uniform(random, *_LIGHT_DECADES)
         off_um, said_um = self._positions(random)
         model = self._models[int(torch.randint(len(self._models), (1,), generator=random))]

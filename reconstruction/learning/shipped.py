@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import torch
 
+from configs.errors import ConfigError
 from configs.instrument import SimulatedCameraConfig
 from configs.optics import Optics
 from configs.value import PositiveInt, Value
@@ -15,17 +16,24 @@ from reconstruction.learning.launch import Devices, Precision, train
 from reconstruction.learning.records import claim_folder
 from reconstruction.learning.scan_task import ScanTask
 from reconstruction.learning.scans import ScanMaker
-from reconstruction.learning.task import Task
+from reconstruction.learning.shapes import Shapes
+from reconstruction.learning.task import SCORE, Task
 from reconstruction.learning.watcher import Row, Watcher
+from reconstruction.scan_network import ScanArchitecture, ScanNetwork
+from reconstruction.weights_file import read_weights, shipped_weights
 
 EPOCHS: Final = {"scan": 16, "frame": 12}
 """Of each network: some forty minutes on one core."""
+FINE_TUNING_EPOCHS: Final = 3
+_FINE_TUNING_STEPS: Final = 200
 
 
 class ShippedPlan(Value):
     """A network that ships, the instrument that it learns, and for how long."""
 
     model: Literal["scan", "frame"]
+    shapes: str | None = None
+    """Folder of shapes to fine-tune the scan network on."""
     optics: Optics = Optics()
     camera: SimulatedCameraConfig = SimulatedCameraConfig()
     epochs: PositiveInt
@@ -39,18 +47,20 @@ def train_shipped(
     device: torch.device,
     devices: int = 1,
     *,
+    shapes: Shapes | None = None,
     overwrite: bool = False,
     resume: bool = False,
     make_watcher: Callable[[], Watcher] = Watcher,
 ) -> list[Row]:
     """Train a network that ships, or go on with it; return the log.
 
-    Parameters and errors are those of ``baselines.training``; all data are simulated.
+    With shapes it starts from what ships. Other parameters, and errors, are those of
+    ``baselines.training``; all data are simulated.
     """
     if not resume:
         claim_folder(folder, overwrite=overwrite)
     return train(
-        partial(make_task, plan),
+        partial(make_task, plan, shapes),
         folder,
         Devices(device, devices, plan.precision),
         origin=plan.model_dump_json(),
@@ -59,9 +69,38 @@ def train_shipped(
     )
 
 
-def make_task(plan: ShippedPlan) -> Task:
-    """Make the task of a plan."""
-    maker = ScanMaker(plan.optics, plan.camera, plan.seed)
-    if plan.model == "scan":
+def make_task(plan: ShippedPlan, shapes: Shapes | None = None) -> Task:
+    """Make the task of a plan, with its shapes."""
+    shown = () if shapes is None else shapes.shown
+    maker = ScanMaker(plan.optics, plan.camera, plan.seed, shapes=shown)
+    if plan.model == "frame":
+        return FrameNetworkTask(maker, plan.epochs, plan.seed)
+    if shapes is None:
         return ScanTask(maker, plan.epochs, plan.seed)
-    return FrameNetworkTask(maker, plan.epochs, plan.seed)
+    return ScanTask(
+        maker,
+        plan.epochs,
+        plan.seed,
+        _FINE_TUNING_STEPS,
+        start=_shipped_network(plan.optics),
+        held_out=shapes.held_out,
+    )
+
+
+def score_before(plan: ShippedPlan, shapes: Shapes, device: torch.device) -> float:
+    """Score the network that ships on the shapes that are held out."""
+    task = make_task(plan, shapes)
+    task.network.to(device).eval()
+    return task.validate(task.network, device)[SCORE]
+
+
+def _shipped_network(optics: Optics) -> ScanNetwork:
+    weights = read_weights(shipped_weights("scan"), "scan")
+    network = ScanNetwork(ScanArchitecture(**weights.architecture))
+    if network.architecture.image_px != optics.image_px:
+        raise ConfigError(
+            f"shapes: expected frames of {network.architecture.image_px} px, which the shipped"
+            f" network knows, got {optics.image_px}; train without --shapes"
+        )
+    weights.fill(network, "cpu")
+    return network

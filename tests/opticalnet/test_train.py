@@ -152,6 +152,12 @@ MISTAKES = {
         [*TRAIN[1:], "--instrument", "simulated"],
         ["--instrument: expected none with a baseline"],
     ),
+    "no shapes": (["--shapes", "nowhere"], ["shapes: expected a folder, got nowhere"]),
+    "too few shapes": (["--shapes", "taken"], ["expected two or more", "got 0"]),
+    "shapes for frames": (
+        ["--model", "frame", "--shapes", "taken"],
+        ["--shapes: expected none with --model frame"],
+    ),
     "no time": (["--model", "scan", "--epochs", "0"], ["epochs", "got 0"]),
     "taken": ([*TRAIN[1:], "--out", "taken"], ["taken exists already", "--overwrite"]),
 }

@@ -1,13 +1,16 @@
 """What the networks that ship learn from."""
 
+import numpy as np
 import pytest
 import torch
 
+from configs.errors import ConfigError
 from configs.instrument import SimulatedCameraConfig
 from configs.optics import FocusedBeam, Optics
 from reconstruction.amplitude import relative_amplitude
 from reconstruction.learning.patterns import PatternMaker
 from reconstruction.learning.scans import EDGE, TOLERANCE, ScanMaker
+from reconstruction.learning.shapes import Shapes, cut_out, on_cells
 from reconstruction.learning.symmetry import (
     SYMMETRIES,
     component_maps,
@@ -131,3 +134,49 @@ def test_dim_light_counts_relative_to_what_was_expected():
     torch.testing.assert_close(
         relative_amplitude(adu, sensor, 2000.0), relative_amplitude(tenth, sensor, 200.0)
     )
+
+
+def test_shapes_are_cut_out_in_all_orientations():
+    shape = torch.zeros(30, 30)
+    shape[2:6, 2:20] = 1  # a bar, off the middle
+    random = torch.Generator().manual_seed(0)
+    fields = torch.stack([cut_out((shape,), 24, random) for _ in range(400)])
+    assert fields.shape == (400, 24, 24)
+    bars = fields.sum(dim=(1, 2))
+    assert bars.max() == 4 * 18
+    assert (bars == 0).float().mean() < 0.6
+    wide = fields.any(dim=1).sum(dim=1) > fields.any(dim=2).sum(dim=1)
+    assert 0.15 < wide[bars > 0].float().mean() < 0.85
+
+
+def test_cells_of_any_size_keep_their_area():
+    cells = np.random.default_rng(0).random((12, 18))
+    coarse = on_cells(cells, 6, 3)
+    assert coarse.shape == (6, 9)
+    np.testing.assert_allclose(coarse[0, 0], cells[:2, :2].mean())
+    assert np.array_equal(on_cells(cells, 1, 3), cells.repeat(3, 0).repeat(3, 1))
+
+
+def test_some_shapes_are_held_out():
+    shapes = Shapes.split([np.full((3, 3), n) for n in range(6)])
+    assert [int(shape[0, 0]) for shape in shapes.shown] == [0, 2, 3, 4]
+    assert [int(shape[0, 0]) for shape in shapes.held_out] == [1, 5]
+    with pytest.raises(
+        ConfigError, match="expected two or more, one of them to hold out, got 1"
+    ):
+        Shapes.split([np.zeros((3, 3))])
+
+
+def test_half_of_the_scans_show_shapes_where_there_are_some():
+    everything_open = torch.ones(300, 300)
+    maker = ScanMaker(
+        Optics(),
+        SimulatedCameraConfig(),
+        0,
+        side=2,
+        instruments=1,
+        shapes=(everything_open,),
+    )
+    coverage = torch.stack([scan.coverage for scan in draws(maker, 60)])
+    share = (coverage == 1).all(dim=(1, 2)).float().mean()
+    assert 0.2 < share < 0.7

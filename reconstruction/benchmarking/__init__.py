@@ -1,0 +1,1 @@
+"""Networks compared with each other, with a constant, and with what the paper says."""
