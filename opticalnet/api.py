@@ -78,7 +78,8 @@ class Reconstruction:
     truth
         (rows, columns) milled fraction, where it is known.
     frame, stitched
-        Scores of single frames' predictions and of the map, where the truth is known.
+        Scores of single frames' predictions and of the map, where the truth is known; of
+        frames ``None`` where the frame network does not know the optics.
     consistency
         How well the map explains the frames: a network answers whatever it is shown.
     seconds
@@ -326,9 +327,7 @@ def _predictors(
     try:
         return scan, frame_predictor(info, grid, on)[0], used
     except ReconstructionError:
-        if path is None:
-            raise
-        return scan, None, used  # an instrument that only these weights know
+        return scan, None, used  # an instrument that the frame network does not know
 
 
 def _check_method(method: str) -> None:

@@ -20,6 +20,7 @@ from configs.errors import OpticalNetError
 from opticalnet.dose import photon_energy_nj, photons_per_point
 from opticalnet.half_blocks import HalfBlocks
 from reconstruction.live import LiveReconstruction
+from reconstruction.predictor import Predictor
 from reconstruction.shipped import frame_predictor, scan_predictor
 
 _REDRAW_S: Final = 0.3
@@ -72,17 +73,25 @@ class Preview:
             self._landmark_exposures = CHOOSING_LOOKS * info.plan.landmark.frames
         try:
             predictor, _ = scan_predictor(info, self._device)
-            impression, _ = frame_predictor(info, info.plan.grid, self._device)
         except OpticalNetError as error:
             self._no_map = str(error)
             self.warning(f"no live map: {error}")
         else:
+            impression = self._first_impression(info)
             self._live_map = LiveReconstruction(predictor, info.plan, impression)
         if self.console.is_terminal:
             self._screen = self._open_screen()
             self._draw(self._screen)
         else:
             self._print_banner()
+
+    def _first_impression(self, info: RunInfo) -> Predictor | None:
+        """Return who shows lines that are not final yet."""
+        try:
+            return frame_predictor(info, info.plan.grid, self._device)[0]
+        except OpticalNetError as error:
+            self.warning(f"the live map lags by some lines: {error}")
+            return None
 
     def frame(self, frame: Frame) -> None:
         """Take a frame."""

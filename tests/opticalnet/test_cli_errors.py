@@ -577,6 +577,20 @@ def test_weights_that_do_not_fit(command: Command, place: Path, mask: Path) -> N
     assert contents(place) == before
 
 
+def test_optics_that_only_the_scan_network_knows(
+    command: Command, place: Path, mask: Path
+) -> None:
+    (place / "own.toml").write_text("name = 'own'\n[optics]\ndefocus_wavelengths = 9.7\n")
+    outcome = command("acquire", "--sample", mask, "--instrument", "own.toml")
+    assert "live map lags by some lines: weights frame.safetensors do not fit" in outcome.out
+    assert "no live map" not in outcome.out
+    said = json.loads(command("reconstruct", "run.zarr", "--json").out)
+    assert said["frame"] is None
+    assert said["stitched"]["accuracy"] > said["stitched"]["constant_accuracy"]
+    error = command("reconstruct", "run.zarr", "--method", "frames").error
+    assert "weights frame.safetensors do not fit" in error
+
+
 def test_a_result_that_cannot_be_written(command: Command, run_copy: Path) -> None:
     (run_copy / "reconstruction").write_text("in the way")
     before = contents(run_copy.parent)
