@@ -41,5 +41,7 @@ def test_a_seed_keeps_its_meaning():
         ("DUST", 6),
         ("SCAN", 7),
         ("SHUFFLE", 8),
+        ("INSTRUMENTS", 9),
+        ("TRAINING", 10),
     ]
     assert torch_stream(5, Stream.LASER, 2).initial_seed() == 2924166985
