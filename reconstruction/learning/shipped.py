@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import torch
+from pydantic import model_validator
 
 from configs.errors import ConfigError
 from configs.instrument import SimulatedCameraConfig
-from configs.optics import Optics
+from configs.optics import FocusedBeam, Optics
 from configs.value import PositiveInt, Value
 from reconstruction.learning.frame_network_task import FrameNetworkTask
 from reconstruction.learning.launch import Devices, Precision, train
@@ -26,6 +27,7 @@ EPOCHS: Final = {"scan": 16, "frame": 12}
 """Of each network: some forty minutes on one core."""
 FINE_TUNING_EPOCHS: Final = 3
 _FINE_TUNING_STEPS: Final = 200
+_ROUND_ZERNIKES: Final = {1, 4, 11, 22}
 
 
 class ShippedPlan(Value):
@@ -39,6 +41,25 @@ class ShippedPlan(Value):
     epochs: PositiveInt
     seed: int = 0
     precision: Precision = "32"
+
+    @model_validator(mode="after")
+    def _is_alike_in_all_orientations(self) -> Self:
+        """One scan stands for eight; see ``symmetry``."""
+        beam = self.optics.beam
+        lens = beam if isinstance(beam, FocusedBeam) else None
+        terms = [self.optics.collection_zernike_waves, lens.zernike_waves if lens else ()]
+        uneven = any(
+            waves and index not in _ROUND_ZERNIKES
+            for term in terms
+            for index, waves in enumerate(term, start=1)
+        )
+        if uneven or (lens is not None and lens.vectorial):
+            raise ValueError(
+                "optics must look alike in all orientations, as training turns scans; got"
+                f" {'aberrations' if uneven else 'a polarised beam'} that do not: take scalar,"
+                " round optics"
+            )
+        return self
 
 
 def train_shipped(

@@ -158,6 +158,14 @@ MISTAKES = {
         ["--model", "frame", "--shapes", "taken"],
         ["--shapes: expected none with --model frame"],
     ),
+    "polarised light": (
+        ["--model", "scan", "--instrument", "polarised.toml"],
+        ["look alike in all orientations", "a polarised beam"],
+    ),
+    "coma": (
+        ["--model", "frame", "--instrument", "coma.toml"],
+        ["look alike in all orientations", "aberrations that do not"],
+    ),
     "no time": (["--model", "scan", "--epochs", "0"], ["epochs", "got 0"]),
     "taken": ([*TRAIN[1:], "--out", "taken"], ["taken exists already", "--overwrite"]),
 }
@@ -167,6 +175,10 @@ MISTAKES = {
 def test_mistakes_leave_nothing(command: Command, place: Path, kind: str) -> None:
     (place / "taken").mkdir()
     (place / "taken" / "mine").write_text("mine")
+    optics = "name = 'own'\n[optics]\n"
+    (place / "polarised.toml").write_text(f"{optics}beam.kind = 'focused'\n")
+    coma = "collection_zernike_waves = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1]"
+    (place / "coma.toml").write_text(optics + coma)
     (place / "big.toml").write_text(RECIPE.replace("16", "99"))
     before = sorted(place.rglob("*"))
     arguments, said = MISTAKES[kind]

@@ -65,6 +65,19 @@ def test_frames_are_those_of_the_squares_under_their_points(maker):
     assert sum(correlations) / len(correlations) > 0.8
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("cells", [1, -1])
+def test_a_beam_off_its_square_sees_what_lies_there(maker, axis, cells):
+    """Off to the right, or down, is the sample moved left, or up, by as much."""
+    model = maker._models[0]
+    random = torch.Generator().manual_seed(0)
+    field = (torch.rand(2 * (maker._squares * 3,), generator=random) < 0.4).float()
+    off_um = torch.zeros(SIDE**2, 2)
+    off_um[:, axis] = cells * model.cell_um
+    moved = maker._light(model, field.roll(-cells, dims=1 - axis), torch.zeros(SIDE**2, 2))
+    torch.testing.assert_close(maker._light(model, field, off_um), moved, rtol=1e-4, atol=1e-7)
+
+
 def test_scans_repeat_with_their_generator_and_differ_otherwise(maker):
     first, second = draws(maker, 2)
     again = draws(maker, 1)[0]
