@@ -8,7 +8,7 @@ BIN := .venv/bin
 endif
 PYTHON ?= python3
 
-.PHONY: demo test lint clean
+.PHONY: demo test weights lint clean
 
 demo: .venv/installed
 	rm -rf runs/demo.zarr
@@ -17,6 +17,16 @@ demo: .venv/installed
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
+
+# Trains the two networks that ship, side by side, a core each; once stopped, goes on.
+weights: .venv/installed-test
+	$(MAKE) --jobs=2 train-scan train-frame
+
+train-%: export OMP_NUM_THREADS = 1
+train-%:
+	$(BIN)/opticalnet train --device cpu $(if $(wildcard runs/$*/last.safetensors),--resume runs/$*,--model $* --out runs/$*)
+	$(BIN)/python -c "from pathlib import Path; from reconstruction.weights_file import halve; \
+	  halve(Path('runs/$*/weights.safetensors'), Path('reconstruction/weights/$*.safetensors'))"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -49,9 +49,7 @@ def normalised_residual(
 
 
 def _electrons(visit: NDArray[np.uint16], sensor: Sensor) -> NDArray[np.float64]:
-    summed = visit.sum(axis=0, dtype=np.float64)
-    offset = len(visit) * sensor.offset_adu
-    electrons: NDArray[np.float64] = (summed - offset) * sensor.gain_e_per_adu
+    electrons: NDArray[np.float64] = sensor.electrons(visit.astype(np.float64)).sum(axis=0)
     return electrons
 
 
@@ -59,6 +57,6 @@ def _variance(
     electrons: NDArray[np.float64], frames: int, sensor: Sensor
 ) -> NDArray[np.float64]:
     """Variance of a sum of frames: photon, read and rounding noise, electrons squared."""
-    constant = sensor.read_noise_e**2 + sensor.gain_e_per_adu**2 / 12
-    variance: NDArray[np.float64] = np.clip(electrons, 0, None) + frames * constant
+    added = frames * sensor.added_variance_e2
+    variance: NDArray[np.float64] = np.clip(electrons, 0, None) + added
     return variance

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MARGIN, DEFAULT_MAX_RESIDUAL
 from configs.errors import LimitError
 from configs.geometry import SampleGeometry
+from configs.grid import LARGEST_GRID
 from configs.instrument import Direction, Travel
-from configs.value import Pair, Positive, PositiveInt, Value
+from configs.value import Pair, Positive, PositiveInt, Seed, Value
 
-DEFAULT_MARGIN: Final = 1
+_Cell = TypeVar("_Cell", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class LandmarkSchedule(Value):
     every_lines: PositiveInt = 8
     frames: PositiveInt = 8
     """Frames taken and summed per visit."""
-    max_residual: Positive = 0.04
+    max_residual: Positive = DEFAULT_MAX_RESIDUAL
     """Largest change of the landmark's light against the first visit, as a fraction."""
 
 
@@ -50,8 +54,8 @@ class ScanPlan(Value):
     margin: Annotated[int, Field(ge=0)] = DEFAULT_MARGIN
     """Points scanned beyond the sample on every side."""
     order: Literal["raster", "snake"] = "raster"
-    exposure_ms: Positive = 10.0
-    grid: Literal[3, 5, 7] = 7
+    exposure_ms: Positive = DEFAULT_EXPOSURE_MS
+    grid: Literal[3, 5, 7] = LARGEST_GRID
     """Squares along a side that the frame network says of each frame."""
     centre_um: Pair
     """Stage position (x, y) with the beam on the centre of the sample."""
@@ -59,7 +63,7 @@ class ScanPlan(Value):
     y_direction: Direction = 1
     landmark: LandmarkSchedule | None = LandmarkSchedule()
     """``None``: the sample is not watched for drift."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Of everything random in a simulated instrument."""
 
     @model_validator(mode="after")
@@ -79,6 +83,11 @@ class ScanPlan(Value):
     def sample_shape(self) -> tuple[int, int]:
         """Rows and columns of squares that the scan covers."""
         return self.rows - 2 * self.margin, self.columns - 2 * self.margin
+
+    def crop(self, scan: NDArray[_Cell]) -> NDArray[_Cell]:
+        """Cut the sample's squares out of all points of the scan, (rows, columns)."""
+        rows, columns = self.sample_shape
+        return scan[self.margin : self.margin + rows, self.margin : self.margin + columns]
 
     @property
     def geometry(self) -> SampleGeometry:

@@ -45,6 +45,11 @@ class RunInfo(Value):
         """Rows and columns of a camera image."""
         return self.instrument.optics.image_px, self.instrument.optics.image_px
 
+    @property
+    def open_peak_e(self) -> float:
+        """Photo-electrons at the brightest pixel of an all-open sample."""
+        return self.instrument.camera.open_peak_e_per_ms * self.plan.exposure_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Points:
@@ -69,6 +74,10 @@ class Points:
         """(scan,), true where there is a good frame."""
         good: NDArray[np.bool_] = self.status == Status.VALID
         return good
+
+    def count(self, status: Status) -> int:
+        """Return how many points are in a status."""
+        return int((self.status == status).sum())
 
 
 class Run:

@@ -7,10 +7,10 @@ the paper's 16: forward, backward, Adam.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import torch
+from timing import sorted_seconds
 from torch import nn
 from torch.nn import functional
 
@@ -21,16 +21,15 @@ INFERENCE_BATCH, TRAINING_BATCH = 64, 16
 ROUNDS = 5
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return the median time of some work, warmed up."""
-    times = []
-    for _ in range(ROUNDS + 1):
-        began = time.perf_counter()
+def median_s(work: Callable[[], object], device: torch.device) -> float:
+    """Return the median time of some work on a device."""
+
+    def finished() -> None:
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - began)
-    return sorted(times[1:])[ROUNDS // 2]
+
+    return sorted_seconds(finished, ROUNDS)[ROUNDS // 2]
 
 
 def inference_s(network: nn.Module, device: torch.device) -> float:
@@ -38,7 +37,7 @@ def inference_s(network: nn.Module, device: torch.device) -> float:
     frames = torch.rand(INFERENCE_BATCH, IMAGE_PX, IMAGE_PX, device=device)
     network.eval()
     with torch.inference_mode():
-        return seconds(lambda: network(frames), device) / INFERENCE_BATCH
+        return median_s(lambda: network(frames), device) / INFERENCE_BATCH
 
 
 def step_s(network: nn.Module, device: torch.device) -> float:
@@ -53,7 +52,7 @@ def step_s(network: nn.Module, device: torch.device) -> float:
         functional.binary_cross_entropy_with_logits(network(frames), squares).backward()
         optimiser.step()
 
-    return seconds(step, device)
+    return median_s(step, device)
 
 
 def main() -> None:

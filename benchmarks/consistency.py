@@ -2,60 +2,56 @@
 
     python benchmarks/consistency.py
 
-Scans by instruments whose defocus differs from what their configuration says, read by the scan
-network as if it did not; and where on a star the map of the right instrument is wrong.
+Scans by instruments that differ from what their runs say, read by the scan network as if
+they did not; and where on a star the map of the right instrument is wrong.
 """
 
 import tempfile
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tomli_w
 import torch
+import zarr
 
 import opticalnet
-from acquisition.store import Run
-from configs.geometry import SQUARE_NM
-from configs.optics import Optics
-from reconstruction.consistency import ConsistencyCheck
-from reconstruction.metrics import score
-from reconstruction.scan_map import ScanMap
-from reconstruction.shipped import scan_predictor
+from configs.geometry import SQUARE_UM
+from configs.optics import GaussianBeam, Optics
 
-DEFOCUS = (1.0, 1.04, 1.1, 1.2, 0.8)
+NOMINAL = Optics()
+INSTRUMENTS = {
+    "as it says": NOMINAL,
+    "defocus x 1.04": NOMINAL.changed(defocus_wavelengths=10.4),
+    "defocus x 1.1": NOMINAL.changed(defocus_wavelengths=11.0),
+    "defocus x 1.2": NOMINAL.changed(defocus_wavelengths=12.0),
+    "defocus x 0.8": NOMINAL.changed(defocus_wavelengths=8.0),
+    "beam of 600 nm": NOMINAL.changed(beam=GaussianBeam(fwhm_nm=600.0)),
+    "window of 64 unbinned pixels": NOMINAL.changed(roi_px=64, binning=1),
+}
 RINGS_UM = (0.0, 2.06, 3.0, 4.0, 12.0)
 
 
-def recorded(folder: Path, sample: str, factor: float) -> Run:
-    """Scan a sample with an instrument of another defocus."""
-    instrument = folder / f"{factor}.toml"
-    distance = factor * Optics().defocus_wavelengths
-    instrument.write_text(f"name = 'off'\n[optics]\ndefocus_wavelengths = {distance}\n")
-    out = folder / f"{sample}-{factor}.zarr"
+def read(folder: Path, sample: str, number: int, optics: Optics) -> opticalnet.Reconstruction:
+    """Scan with an instrument of other optics than its run says, and read that."""
+    instrument = folder / f"{number}.toml"
+    config = {"name": "off", "optics": optics.model_dump(exclude_none=True)}
+    instrument.write_text(tomli_w.dumps(config))
+    out = folder / f"{sample}-{number}.zarr"
     opticalnet.acquire(sample, instrument=str(instrument), out=out)
-    return Run(out)
+    attributes = zarr.open_group(out, mode="a").attrs
+    said: Any = attributes["opticalnet"]
+    said["instrument"]["optics"] = NOMINAL.model_dump(mode="json")
+    attributes["opticalnet"] = said
+    return opticalnet.reconstruct(out)
 
 
-def read(run: Run) -> tuple[ScanMap, float | None]:
-    """Read a run as if its optics were nominal: the map, and what it does not explain."""
-    instrument = run.info.instrument.model_copy(update={"optics": Optics()})
-    said = run.info.model_copy(update={"instrument": instrument})
-    predictor = scan_predictor(said, torch.device("cpu"))[0]
-    points, rows = run.points(), run.info.plan.rows
-    for row in range(rows):
-        predictor.consume(run.valid_frames(row, points))
-    predictor.finish()
-    check = ConsistencyCheck(said, predictor.mosaic.coverage)
-    for row in range(0, rows, 2):
-        check.add(run.valid_frames(row, points))
-    return predictor.mosaic, check.result().unexplained
-
-
-def print_rings(squares: ScanMap, truth: np.ndarray) -> None:
+def print_rings(squares: opticalnet.SquareMap, truth: np.ndarray) -> None:
     """Print how much is right at which distance from the centre of a star."""
     right = squares.is_open == (truth >= 0.5)
     row, column = (np.arange(side) - (side - 1) / 2 for side in truth.shape)
-    radius_um = np.hypot(row[:, None], column) * SQUARE_NM / 1000
+    radius_um = np.hypot(row[:, None], column) * SQUARE_UM
     print("\n| star, distance from the centre | squares | right |\n|---|---|---|")
     for low, high in pairwise(RINGS_UM):
         ring = (radius_um >= low) & (radius_um < high)
@@ -67,24 +63,23 @@ def print_rings(squares: ScanMap, truth: np.ndarray) -> None:
 def main() -> None:
     """Scan, read, print."""
     torch.set_num_threads(1)
-    print("| | defocus | unexplained | accuracy | constant |\n|---|---|---|---|---|")
+    print("| | instrument | unexplained | accuracy | constant |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for sample in ("block", "ss"):
-            for factor in DEFOCUS:
-                run = recorded(Path(folder), sample, factor)
-                squares, unexplained = read(run)
-                truth = run.truth
-                assert truth is not None
+            for number, (name, optics) in enumerate(INSTRUMENTS.items()):
+                result = read(Path(folder), sample, number, optics)
+                scores, unexplained = result.stitched, result.consistency.unexplained
+                assert scores is not None
                 assert unexplained is not None
-                scores = score(squares.probability, (truth >= 0.5).astype(np.int8))
                 print(
-                    f"| {sample} | x {factor} | {unexplained:.2%} | {scores.accuracy:.3f} |"
+                    f"| {sample} | {name} | {unexplained:.2%} | {scores.accuracy:.3f} |"
                     f" {scores.constant_accuracy:.3f} |",
                     flush=True,
                 )
-                if sample == "ss" and factor == 1:
-                    star = squares, truth
-    print_rings(*star)
+                if sample == "ss" and optics == NOMINAL:
+                    star = result
+    assert star.truth is not None
+    print_rings(star.squares, star.truth)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from picture_parts import PEAK_E, READ_E, WINDOW_UM, difference, eight_maps, random_squares
 
+from configs.defaults import DEFAULT_EXPOSURE_MS
 from configs.geometry import SQUARE_NM
 from configs.instrument import (
     Environment,
@@ -16,7 +17,6 @@ from configs.instrument import (
     SimulatedStageConfig,
 )
 from configs.optics import Optics
-from opticalnet.defaults import EXPOSURE_MS
 from opticalnet.look import BLUE, GREY, RED, draw_map, note, plot_look, scale_below
 from simulation.defocus import FocusSeries
 from simulation.environment import Disturbances, dust_transmission
@@ -32,7 +32,7 @@ def draw() -> Figure:
     )
     pixel_maps(panels[:4])
     camera, stage = SimulatedCameraConfig(), SimulatedStageConfig()
-    point_ms = stage.settling_ms + EXPOSURE_MS + camera.readout_ms
+    point_ms = stage.settling_ms + DEFAULT_EXPOSURE_MS + camera.readout_ms
     seconds = np.arange(66 * 66) * point_ms / 1000
     state = Disturbances(Environment(), seed=0).at(seconds)
     for panel in panels[4:7]:

@@ -7,9 +7,10 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from picture_parts import PEAK_E, READ_E, WINDOW_UM, difference, eight_maps, random_squares
 
+from configs.geometry import SQUARE_UM
 from configs.optics import FocusedBeam, Optics
 from opticalnet.light_view import BeamView
-from opticalnet.look import CHALK, PITCH_UM, RED, draw_map, draw_squares, note, scale_below
+from opticalnet.look import CHALK, RED, draw_map, draw_squares, note, scale_below
 from simulation.beam import focus_field
 from simulation.forward import ForwardModel
 from simulation.light import Light
@@ -27,7 +28,7 @@ def draw() -> Figure:
         " the focus, and the frames of a sample in it  ·  SIMULATED"
     )
     for panel, along in zip(panels[:2], (0.0, 45.0), strict=True):
-        whole_focus(panel, lens.model_copy(update={"polarisation_deg": along}))
+        whole_focus(panel, lens.changed(polarisation_deg=along))
     for panel, axis in zip(panels[2:4], (1, 2), strict=True):
         one_component(panel, lens, axis)
     frames_of_lens(panels[4:], lens)
@@ -62,8 +63,8 @@ def frames_of_lens(panels: list[Axes], lens: FocusedBeam) -> None:
     """Draw the sample, a frame of it, and how frames by other models differ."""
     squares = random_squares(15)
     draw_place(panels[0], lens, squares)
-    scalar = lens.model_copy(update={"vectorial": False})
-    crossed = lens.model_copy(update={"polarisation_deg": 90.0})
+    scalar = lens.changed(vectorial=False)
+    crossed = lens.changed(polarisation_deg=90.0)
     peak = model(lens).open_peak()
     here_e, crossed_e, scalar_e = (
         PEAK_E / peak * model(beam).frames(torch.from_numpy(squares)[None])[0].numpy()
@@ -90,7 +91,7 @@ def model(beam: FocusedBeam) -> ForwardModel:
 
 def draw_place(panel: Axes, lens: FocusedBeam, squares: np.ndarray) -> None:
     """Draw the sample, and how much of it the beam covers."""
-    half_um = len(squares) * PITCH_UM / 2
+    half_um = len(squares) * SQUARE_UM / 2
     shown = draw_map(panel, squares, (-half_um, half_um), "gray", Normalize(0, 1))
     beam = BeamView.of(Light.of(Optics(beam=lens)), X_UM)
     panel.contour(X_UM, X_UM, beam.intensity, [0.5], colors=RED, linewidths=1.6)

@@ -11,11 +11,10 @@ from pathlib import Path
 import disturbance_picture
 import lens_picture
 import sample_picture
+from picture_parts import PICTURES
 from PIL import Image
 
 import opticalnet
-
-PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """What pictures of the virtual microscope share."""
 
+from pathlib import Path
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
@@ -9,6 +11,7 @@ from configs.optics import Optics
 from configs.sample import Block
 from opticalnet.look import INK, PAPER, draw_map, scale_below
 
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 PEAK_E, READ_E = 2000.0, 1.6
 _HALF_UM = Optics().window_um / 2
 WINDOW_UM = -_HALF_UM, _HALF_UM

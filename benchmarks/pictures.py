@@ -14,6 +14,7 @@ from pathlib import Path
 import light_pictures
 import matplotlib
 import torch
+from picture_parts import PICTURES
 from PIL import Image, ImageDraw, ImageFont
 from rich.color import ColorTriplet
 from rich.console import Console
@@ -24,7 +25,6 @@ import opticalnet
 from acquisition.frame import Frame
 from opticalnet.preview import Preview
 
-PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 COLUMNS, LINES = 112, 37
 CELL = (9, 18)
 INK, PAPER = ColorTriplet(205, 205, 205), ColorTriplet(16, 18, 24)
@@ -36,7 +36,7 @@ class MidScan(Preview):
     point = 41 * 66 + 30
 
     def frame(self, frame: Frame) -> None:
-        """Take a frame; at the point, let the map catch up and draw it."""
+        """Take a frame; at the point, draw what there is of the map."""
         super().frame(frame)
         if frame.point.index == self.point:
             draw(self.console.render_lines(self.render()), PICTURES / "preview.png")

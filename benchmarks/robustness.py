@@ -12,21 +12,23 @@ no training uses.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from statistics import mean
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from acquisition.frame import FrameLine
 from acquisition.plan import ScanPlan
+from acquisition.provenance import Provenance
+from acquisition.store import RunInfo
 from configs.geometry import SQUARE_NM
-from configs.grid import GRIDS
-from configs.instrument import Environment, SimulatedCameraConfig
+from configs.grid import LARGEST_GRID
+from configs.instrument import Environment, InstrumentConfig, SimulatedCameraConfig
 from configs.optics import Optics
-from reconstruction.amplitude import relative_amplitude
-from reconstruction.benchmarking.contenders import Contender, open_contenders
-from reconstruction.benchmarking.examination import Exam, examine
+from reconstruction.benchmarking.candidates import Candidate, open_candidates
+from reconstruction.benchmarking.evaluation import evaluate
+from reconstruction.benchmarking.known_scan import KnownScan
 from reconstruction.mosaic import frame_targets
 from simulation.detector import Detector
 from simulation.environment import Disturbances
@@ -70,30 +72,33 @@ FAULTS = {
 }
 
 
-def scan(sample: Sample, fault: Fault, seed: int) -> Exam:
+def scan(sample: Sample, fault: Fault, seed: int) -> KnownScan:
     """Scan a sample with a faulty instrument."""
     rows, columns = (side + 2 for side in sample.coverage.shape)
-    plan = ScanPlan(rows=rows, columns=columns, centre_um=(0.0, 0.0), seed=seed)
+    exposure_ms = EXPOSURE_MS * fault.light
+    plan = ScanPlan(
+        rows=rows, columns=columns, exposure_ms=exposure_ms, centre_um=(0.0, 0.0), seed=seed
+    )
     random = numpy_stream(seed, Stream.TRAINING)
     off_nm = fault.off_nm * random.standard_normal((len(plan), 2))
     said_nm = off_nm + READ_BACK_NM * random.standard_normal((len(plan), 2))
     if fault.is_blind:
         said_nm = np.zeros_like(said_nm)
-    camera = SimulatedCameraConfig()
-    exposure_ms = EXPOSURE_MS * fault.light
-    open_peak_e = camera.open_peak_e_per_ms * exposure_ms
+    lines = enumerate(frames(sample, fault, seed, off_nm, exposure_ms))
+    off_um = said_nm.reshape(rows, columns, 2) / 1000
     is_open = sample.is_open
-    return Exam(
+    return KnownScan(
         group="star",
         seed=seed,
-        plan=plan,
-        index=np.arange(len(plan)),
-        images=np.concatenate(list(frames(sample, fault, seed, off_nm, exposure_ms))),
-        off_um=said_nm / 1000,
-        open_peak_e=open_peak_e,
-        amplitude=partial(relative_amplitude, sensor=camera.sensor, open_peak_e=open_peak_e),
+        info=RunInfo(
+            provenance=Provenance.now({}),
+            instrument=InstrumentConfig(name="nominal"),
+            plan=plan,
+            sample="ss",
+        ),
+        lines=[FrameLine(row, np.arange(columns), adu, off_um[row]) for row, adu in lines],
         truth=is_open.astype(np.int8),
-        targets=frame_targets(is_open, plan, max(GRIDS)),
+        targets=frame_targets(is_open, plan, LARGEST_GRID),
     )
 
 
@@ -106,9 +111,7 @@ def frames(
     """
     environment, camera = Environment(), SimulatedCameraConfig()
     nominal = Optics()
-    wrong = nominal.model_copy(
-        update={"defocus_wavelengths": nominal.defocus_wavelengths * fault.defocus}
-    )
+    wrong = nominal.changed(defocus_wavelengths=nominal.defocus_wavelengths * fault.defocus)
     model = ForwardModel(wrong, sample.cell_nm)
     peak = ForwardModel(nominal, sample.cell_nm).open_peak()
     detector = Detector(camera, environment, nominal.image_px, peak, seed)
@@ -131,14 +134,14 @@ def frames(
 def main() -> None:
     """Measure all, print a table."""
     sample = load_sample("ss")
-    contenders = open_contenders([], CPU)
+    candidates = open_candidates([])
     closed = 100 * max(sample.is_open.mean(), 1 - sample.is_open.mean())
-    names = " | ".join(f"{contender.label} | lost" for contender in contenders)
+    names = " | ".join(f"{candidate.label} | lost" for candidate in candidates)
     print(f"| star, accuracy of maps, % | {names} |")
-    print(f"|---|{'---:|---:|' * len(contenders)}")
+    print(f"|---|{'---:|---:|' * len(candidates)}")
     first: list[float] = []
     for name, fault in FAULTS.items():
-        values = measured(contenders, fault, sample)
+        values = measured(candidates, fault, sample)
         first = first or values
         cells = " | ".join(
             f"{value:.1f} | {before - value:.1f}"
@@ -148,12 +151,12 @@ def main() -> None:
     print(f"\nConstant prediction: {closed:.1f}. Asked: at most {ASKED:g} lost, all together.")
 
 
-def measured(contenders: list[Contender], fault: Fault, sample: Sample) -> list[float]:
+def measured(candidates: list[Candidate], fault: Fault, sample: Sample) -> list[float]:
     """Return the mean accuracy of every network's maps, percent."""
-    exams = [scan(sample, fault, seed) for seed in SEEDS]
+    scans = [scan(sample, fault, seed) for seed in SEEDS]
     return [
-        100 * mean(examine(c, exam, CPU).stitched.scores.accuracy for exam in exams)
-        for c in contenders
+        100 * mean(evaluate(c, one, CPU).stitched.scores.accuracy for one in scans)
+        for c in candidates
     ]
 
 

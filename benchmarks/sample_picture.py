@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from configs.geometry import SQUARE_UM
 from configs.sample import (
     Block,
     Fabrication,
@@ -21,7 +22,7 @@ from configs.sample import (
     Star,
     Text,
 )
-from opticalnet.look import INK, PAPER, PITCH_UM, frame_map
+from opticalnet.look import INK, PAPER, frame_map
 from simulation.samples import make_sample
 
 
@@ -32,10 +33,10 @@ def draw() -> Figure:
     rows = figure.subplots(2, 8, gridspec_kw=grid | {"hspace": 0.2})
     with tempfile.TemporaryDirectory() as folder:
         for panel, (title, config) in zip(rows[0], kinds(Path(folder)), strict=True):
-            draw_sample(panel, title, config, 2.0)
+            draw_sample(panel, title, config)
     for panel, (title, errors) in zip(rows[1], fabrications(), strict=True):
         code = Qr(squares=18, modules=17, module_nm=180.0, cell_nm=10.0, fabrication=errors)
-        draw_sample(panel, title, code, 0.5)
+        draw_sample(panel, title, code)
     figure.suptitle(
         "every kind of sample, and a code as a focused ion beam mills it  ·  SIMULATED",
         color=INK,
@@ -45,12 +46,12 @@ def draw() -> Figure:
     return figure
 
 
-def draw_sample(panel: Axes, title: str, config: SampleConfig, bar_um: float) -> None:
+def draw_sample(panel: Axes, title: str, config: SampleConfig) -> None:
     """Draw the milled fraction of the cells of a sample."""
     sample = make_sample(config, seed=2)
     panel.imshow(sample.cells, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
-    cell_um = PITCH_UM / sample.cells_per_square
-    frame_map(panel, bar_um / cell_um, f"{bar_um:g} µm")
+    cell_um = SQUARE_UM / sample.cells_per_square
+    frame_map(panel, cell_um)
     panel.set_title(title, fontsize=10)
 
 

@@ -12,7 +12,6 @@ than 5 % from ours in double precision (relative L2 of intensity, same pupil).
 import argparse
 import resource
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -23,10 +22,11 @@ import numpy as np
 import torch
 from peers.environments import PEERS, reports
 from peers.work import Work, frames_per_s
+from timing import sorted_seconds
 from torch.utils.flop_counter import FlopCounterMode
 
 from configs.dataset import DatasetPlan, PartPlan
-from configs.geometry import SQUARE_NM
+from configs.geometry import SQUARE_NM, SQUARE_UM
 from configs.optics import GaussianBeam, Optics
 from configs.sample import Block
 from simulation.cropped_spectrum import CroppedSpectrum
@@ -38,6 +38,7 @@ from simulation.light import Light
 from simulation.window import beam_window
 
 THREADS = 2
+ROUNDS = 5
 BATCH = 128
 GPU_BATCH, GPU_BATCHES = 4096, 20
 DENSITY = 0.35
@@ -49,17 +50,6 @@ LARGEST_ERROR = 0.05
 def random_squares(cells: int, count: int = BATCH) -> np.ndarray:
     """Windows of random open squares, (count, cells, cells)."""
     return (np.random.default_rng(0).random((count, cells, cells)) < DENSITY).astype(float)
-
-
-def seconds(action: Callable[[], Any], rounds: int = 5) -> float:
-    """Shortest duration of an action in some rounds, after one to warm up."""
-    action()
-    durations = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        action()
-        durations.append(time.perf_counter() - began)
-    return min(durations)
 
 
 def warm_rate(frames: Callable[[np.ndarray], Any], masks: np.ndarray, batch: int) -> float:
@@ -85,7 +75,7 @@ def sensor_on() -> float:
     simulator = LineSimulator(plan)
     lines = list(draw_scan(plan, 0, 0).lines(simulator.side(SQUARE_NM)))
     workers = LocalWorkers(THREADS)
-    duration = seconds(lambda: list(workers.run(simulator, lines)))
+    duration, *_ = sorted_seconds(lambda: list(workers.run(simulator, lines)), ROUNDS)
     return sum(len(line.power) for line in lines) / duration
 
 
@@ -109,7 +99,7 @@ def on_gpu() -> float:
             model.frames(masks)
         torch.cuda.synchronize()
 
-    return GPU_BATCHES * GPU_BATCH / seconds(some_batches)
+    return GPU_BATCHES * GPU_BATCH / sorted_seconds(some_batches, ROUNDS)[0]
 
 
 def gradient(device: str = "cpu") -> tuple[float, float]:
@@ -131,7 +121,7 @@ def gradient(device: str = "cpu") -> tuple[float, float]:
         assert logits.grad is not None
         logits.grad.cpu()  # waits for the device
 
-    duration = seconds(one_gradient, rounds=3)
+    duration, *_ = sorted_seconds(one_gradient, 3)
     assert logits.grad.abs().min() > 0
     return duration, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
@@ -140,7 +130,7 @@ def matrix_peak() -> float:
     """Operations per second of a large product of matrices in single precision."""
     side = 4096
     a, b = torch.rand(2, side, side)
-    return 2 * side**3 / seconds(lambda: torch.mm(a, b))
+    return 2 * side**3 / sorted_seconds(lambda: torch.mm(a, b), ROUNDS)[0]
 
 
 def peers_work(masks: np.ndarray) -> Work:
@@ -149,7 +139,7 @@ def peers_work(masks: np.ndarray) -> Work:
     assert isinstance(optics.beam, GaussianBeam)
     pixel_um = optics.pixel_nm / 1000
     pixels = (np.arange(optics.roi_px + 1) - optics.roi_px / 2) * pixel_um
-    squares = (np.arange(masks.shape[1] + 1) - masks.shape[1] / 2) * SQUARE_NM / 1000
+    squares = (np.arange(masks.shape[1] + 1) - masks.shape[1] / 2) * SQUARE_UM
     shared = np.minimum(pixels[1:, None], squares[1:]) - np.maximum(
         pixels[:-1, None], squares[:-1]
     )

@@ -6,8 +6,10 @@ python benchmarks/startup.py
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
+
+from timing import seconds
 
 BARE = '''
 import typer
@@ -25,12 +27,7 @@ app()
 '''
 ROUNDS = 15
 
-
-def seconds(command: list[str]) -> float:
-    """Return how long a command takes."""
-    began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
+run = partial(subprocess.run, check=True, capture_output=True)
 
 
 def main() -> None:
@@ -45,7 +42,7 @@ def main() -> None:
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(ROUNDS):
             for name, command in commands.items():
-                times[name].append(seconds(command))
+                times[name].append(seconds(partial(run, command)))
     medians = {name: sorted(values)[ROUNDS // 2] for name, values in times.items()}
     print(f"| --help | ms (median of {ROUNDS}) |\n|---|---|")
     for name, median in medians.items():

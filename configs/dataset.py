@@ -6,10 +6,11 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MARGIN
 from configs.instrument import Environment, InstrumentConfig, SimulatedCameraConfig
 from configs.sample import AnySample, SampleConfig, beside, pinned
 from configs.toml import presets_in, read_preset_or_file
-from configs.value import Positive, PositiveInt, Value
+from configs.value import Positive, PositiveInt, Seed, Value
 
 Split = Literal["train", "test"]
 _PRESETS: Final = "datasets"
@@ -42,10 +43,10 @@ class DatasetPlan(Value):
     """
 
     name: str
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    seed: Seed = 0
     instrument: InstrumentConfig = _BUILT_IN
-    exposure_ms: Positive = 10.0
-    margin: Annotated[int, Field(ge=0)] = 1
+    exposure_ms: Positive = DEFAULT_EXPOSURE_MS
+    margin: Annotated[int, Field(ge=0)] = DEFAULT_MARGIN
     """Points scanned beyond the sample on every side."""
     parts: Annotated[tuple[PartPlan, ...], Field(strict=False)]
 
@@ -72,8 +73,8 @@ class DatasetPlan(Value):
 
     def with_samples(self, change: Callable[[AnySample], AnySample]) -> Self:
         """Return the same plan with every sample changed."""
-        parts = (part.model_copy(update={"sample": change(part.sample)}) for part in self.parts)
-        return self.model_copy(update={"parts": tuple(parts)})
+        parts = (part.changed(sample=change(part.sample)) for part in self.parts)
+        return self.changed(parts=tuple(parts))
 
     @property
     def camera(self) -> SimulatedCameraConfig:
@@ -81,6 +82,11 @@ class DatasetPlan(Value):
         camera = self.instrument.camera
         assert isinstance(camera, SimulatedCameraConfig)
         return camera
+
+    @property
+    def open_peak_e(self) -> float:
+        """Photo-electrons at the brightest pixel of an all-open sample."""
+        return self.camera.open_peak_e_per_ms * self.exposure_ms
 
     @property
     def environment(self) -> Environment:

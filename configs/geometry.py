@@ -17,6 +17,7 @@ from typing import Final
 
 SQUARE_NM: Final = 180.0
 """Side of a square: the grid of every sample."""
+SQUARE_UM: Final = SQUARE_NM / 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from typing import Final
 
 from configs.errors import ConfigError
 
-GRIDS: Final = (3, 5, 7)
+LARGEST_GRID: Final = 7
+GRIDS: Final = (3, 5, LARGEST_GRID)
 
 
 def check_grid(grid: int) -> int:

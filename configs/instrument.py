@@ -1,6 +1,6 @@
 """What an instrument is made of: optics, camera, stage, travel, timing."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Protocol, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,17 @@ from configs.value import Fraction, NonNegative, Pair, Positive, PositiveInt, Va
 SIMULATED_PORT: Final = "simulated"
 Direction = Literal[1, -1]
 Property = Annotated[str | int | float, Field(union_mode="left_to_right")]
+
+
+class _Arithmetic(Protocol):
+    """Arrays and tensors alike."""
+
+    def __sub__(self, other: float, /) -> Self: ...
+
+    def __mul__(self, other: float, /) -> Self: ...
+
+
+_Numbers = TypeVar("_Numbers", bound=_Arithmetic)
 
 
 class Sensor(Value):
@@ -25,6 +36,15 @@ class Sensor(Value):
     read_noise_e: NonNegative = 1.6
     """Root mean square over the pixels."""
     full_well_e: Positive = 30_000.0
+
+    @property
+    def added_variance_e2(self) -> float:
+        """What read-out and rounding add to the variance of a pixel, in electrons squared."""
+        return self.read_noise_e**2 + self.gain_e_per_adu**2 / 12
+
+    def electrons(self, adu: _Numbers) -> _Numbers:
+        """Return the photo-electrons of digital numbers, an array or a tensor of any shape."""
+        return (adu - self.offset_adu) * self.gain_e_per_adu
 
 
 class SensorMaps(Value):

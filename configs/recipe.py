@@ -1,11 +1,11 @@
 """How a network is trained: epochs, batches, learning rate, augmentation."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from configs.toml import presets_in, read_preset_or_file
-from configs.value import Positive, PositiveInt, Value
+from configs.value import Positive, PositiveInt, Seed, Value
 
 _PRESETS: Final = "recipes"
 
@@ -29,15 +29,11 @@ class Recipe(Value):
     quarter_turns: bool = True
     """By 0, 90, 180 or 270 degrees, each with probability 1/4."""
     steps_per_epoch: PositiveInt | None = None
-    """Of endless frames, simulated as they are asked for. ``None``: an epoch shows every
+    """With endless frames, simulated as they are asked for. ``None``: an epoch shows every
     frame of a set once."""
     validation_frames: PositiveInt = 4356
-    """Of a simulated set; of folders, a whole sample is held out."""
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
-
-    def changed(self, **values: Any) -> "Recipe":
-        """Return the same recipe with other values, checked."""
-        return Recipe.checked("recipe", self.model_dump() | values)
+    """Held out of a simulated set; of folders it is a whole sample."""
+    seed: Seed = 0
 
 
 def recipe_presets() -> list[str]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from configs.errors import ConfigError
-from configs.geometry import SQUARE_NM
+from configs.geometry import SQUARE_NM, SQUARE_UM
 from configs.toml import parse_toml, read_toml
 from configs.value import Fraction, NonNegative, Value
 
@@ -83,7 +83,7 @@ class _Field(Value):
     @property
     def side_um(self) -> float:
         """Side of the field."""
-        return self.squares * SQUARE_NM / 1000
+        return self.squares * SQUARE_UM
 
 
 class _Drawn(_Field):
@@ -108,7 +108,7 @@ class Star(_Drawn):
     @property
     def outer_radius_um(self) -> float:
         """Where the spokes end."""
-        return self.radius_um or (self.squares / 2 - 1) * SQUARE_NM / 1000
+        return self.radius_um or (self.squares / 2 - 1) * SQUARE_UM
 
 
 class Light(_Drawn):
@@ -228,14 +228,14 @@ def _checked(values: dict[str, Any], source: str) -> AnySample:
 def beside(toml: Path, sample: AnySample) -> AnySample:
     """Return a sample with the path of its picture or mask from a TOML file's folder on."""
     if isinstance(sample, Picture | Mask):
-        return sample.model_copy(update={"path": str(toml.parent / sample.path)})
+        return sample.changed(path=str(toml.parent / sample.path))
     return sample
 
 
 def by_name(sample: AnySample) -> AnySample:
     """Return a sample as it is stored: its picture or mask without the folder of today."""
     if isinstance(sample, Picture | Mask):
-        return sample.model_copy(update={"path": Path(sample.path).name})
+        return sample.changed(path=Path(sample.path).name)
     return sample
 
 
@@ -261,4 +261,4 @@ def pinned(sample: AnySample) -> AnySample:
             f"sample {sample.path}: expected a file with SHA-256 {sample.sha256}, got {found};"
             " bring that file back, or remove sha256 to take this one"
         )
-    return sample.model_copy(update={"sha256": found})
+    return sample.changed(sha256=found)

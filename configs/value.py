@@ -1,10 +1,12 @@
 """Base of every configuration value: frozen, strict, no unknown keys."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from configs.errors import ConfigError
+
+_SEEDS: Final = 1 << 63
 
 
 class Value(BaseModel):
@@ -27,6 +29,13 @@ class Value(BaseModel):
         except ValidationError as error:
             raise ConfigError(f"{source}: {_explain(error)}") from error
 
+    def changed(self, **values: Any) -> Self:
+        """Return the same value but for these fields; ``ConfigError`` says what is wrong."""
+        try:
+            return self.model_validate(dict(self) | values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error)) from error
+
 
 def _explain(error: ValidationError) -> str:
     """Say in one line which keys are wrong and how."""
@@ -48,5 +57,12 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=_SEEDS)]
 Pair = Annotated[tuple[float, float], Field(strict=False)]
 """Two numbers, (x, y) or (lowest, highest); TOML gives them as an array."""
+
+
+def check_seed(seed: int) -> None:
+    """Raise ``ConfigError`` unless every random generator in use takes a seed."""
+    if not 0 <= seed < _SEEDS:
+        raise ConfigError(f"seed: expected a whole number from 0 to 2**63 - 1, got {seed}")

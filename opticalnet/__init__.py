@@ -27,11 +27,16 @@ if TYPE_CHECKING:
         RunStoreError,
     )
     from configs.optics import Optics
-    from opticalnet.api import Acquisition, Reconstruction, acquire, reconstruct
+    from opticalnet.acquiring import Acquisition, acquire
+    from opticalnet.benchmark_scans import SampleSpec
+    from opticalnet.benchmarking import Benchmark, benchmark
     from opticalnet.data_sets import Simulation, simulate
+    from opticalnet.exporting import Export, export
     from opticalnet.light_view import LightView, view_light
+    from opticalnet.reconstructing import Reconstruction, reconstruct
+    from reconstruction.baselines.weights import Baseline, load_baseline
     from reconstruction.metrics import Scores
-    from reconstruction.scan_map import SquareMap
+    from reconstruction.square_map import SquareMap
     from simulation.colour import ColourModel
     from simulation.datasets.fresh_frames import FreshFrames
     from simulation.datasets.paper_folders import export_tiff
@@ -40,8 +45,10 @@ if TYPE_CHECKING:
 
 # Imported on first use: torch and zarr take seconds, `opticalnet --help` must not.
 _HOME = {
-    "Acquisition": "opticalnet.api",
+    "Acquisition": "opticalnet.acquiring",
     "AcquisitionError": "configs.errors",
+    "Baseline": "reconstruction.baselines.weights",
+    "Benchmark": "opticalnet.benchmarking",
     "ColourModel": "simulation.colour",
     "ConfigError": "configs.errors",
     "Dataset": "simulation.datasets.reader",
@@ -49,6 +56,7 @@ _HOME = {
     "DatasetPlan": "configs.dataset",
     "DeviceError": "configs.errors",
     "DeviceTimeout": "configs.errors",
+    "Export": "opticalnet.exporting",
     "Frame": "acquisition.frame",
     "FreshFrames": "simulation.datasets.fresh_frames",
     "LandmarkVisit": "acquisition.frame",
@@ -59,19 +67,23 @@ _HOME = {
     "Optics": "configs.optics",
     "PaperFolder": "simulation.datasets.paper_reader",
     "ProtocolError": "configs.errors",
-    "Reconstruction": "opticalnet.api",
+    "Reconstruction": "opticalnet.reconstructing",
     "ReconstructionError": "configs.errors",
     "Run": "acquisition.store",
     "RunInfo": "acquisition.store",
     "RunStoreError": "configs.errors",
+    "SampleSpec": "opticalnet.benchmark_scans",
     "Scores": "reconstruction.metrics",
     "Simulation": "opticalnet.data_sets",
-    "SquareMap": "reconstruction.scan_map",
-    "acquire": "opticalnet.api",
+    "SquareMap": "reconstruction.square_map",
+    "acquire": "opticalnet.acquiring",
+    "benchmark": "opticalnet.benchmarking",
+    "export": "opticalnet.exporting",
     "export_tiff": "simulation.datasets.paper_folders",
+    "load_baseline": "reconstruction.baselines.weights",
     "load_dataset_plan": "configs.dataset",
     "open_folders": "simulation.datasets.paper_reader",
-    "reconstruct": "opticalnet.api",
+    "reconstruct": "opticalnet.reconstructing",
     "simulate": "opticalnet.data_sets",
     "view_light": "opticalnet.light_view",
 }
@@ -79,6 +91,8 @@ _HOME = {
 __all__ = [
     "Acquisition",
     "AcquisitionError",
+    "Baseline",
+    "Benchmark",
     "ColourModel",
     "ConfigError",
     "Dataset",
@@ -86,6 +100,7 @@ __all__ = [
     "DatasetPlan",
     "DeviceError",
     "DeviceTimeout",
+    "Export",
     "Frame",
     "FreshFrames",
     "LandmarkVisit",
@@ -101,11 +116,15 @@ __all__ = [
     "Run",
     "RunInfo",
     "RunStoreError",
+    "SampleSpec",
     "Scores",
     "Simulation",
     "SquareMap",
     "acquire",
+    "benchmark",
+    "export",
     "export_tiff",
+    "load_baseline",
     "load_dataset_plan",
     "open_folders",
     "reconstruct",

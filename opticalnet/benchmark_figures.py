@@ -14,19 +14,20 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from configs.geometry import SQUARE_UM
 from opticalnet.look import (
     BLUE,
     CHALK,
     GREY,
     INK,
     PAPER,
-    PITCH_UM,
     RED,
+    draw_errors,
     frame_map,
     plot_look,
     save_picture,
 )
-from reconstruction.benchmarking.examination import Result
+from reconstruction.benchmarking.evaluation import Result, candidates_of, groups_of
 
 _COLUMNS: Final = 5
 _SIDE_IN: Final = 2.5
@@ -36,7 +37,6 @@ _FEWEST: Final = 10
 """Squares in a bin: the share of fewer says nothing."""
 _PROBABILITY: Final = colormaps["inferno"].with_extremes(bad=GREY)
 _SHAPE: Final = ListedColormap([INK, CHALK]).with_extremes(bad=GREY)
-_ERRORS: Final = ListedColormap([INK, CHALK, RED, BLUE]).with_extremes(bad=GREY)
 _GROUPS: Final = (BLUE, RED, "#6a994e", "#e09f3e")
 
 
@@ -45,21 +45,23 @@ def save_maps(path: Path, title: str, results: Sequence[Result]) -> None:
 
     Raises
     ------
-    ConfigError
+    ConfigError, RunStoreError
         If the file cannot be written.
     """
     maps, errors = _map_panels(len(results) + 1, title)
     figure = maps[0].figure
     assert isinstance(figure, Figure)
+    truth = np.where(results[0].truth < 0, np.nan, results[0].truth)
     shown = None
     for at, result in enumerate(results, 1):
         shown = maps[at].imshow(result.probability, cmap=_PROBABILITY, vmin=0, vmax=1)
         maps[at].set_title(_caption(result), fontsize=9, color=INK, linespacing=1.35)
-        _draw_errors(errors[at], result)
-    truth = results[0].truth
-    _draw_truth(maps[0], truth)
+        decision = np.where(result.known, result.probability >= 0.5, np.nan)
+        draw_errors(errors[at], decision, truth)
+    maps[0].imshow(truth, cmap=_SHAPE, vmin=0, vmax=1)
+    maps[0].set_title("truth", fontsize=9, color=INK)
     for panel in (*maps, *errors[1:]):
-        _bar(panel, truth.shape[1])
+        frame_map(panel, SQUARE_UM)
     assert shown is not None, "somebody took part"
     _draw_legend(errors[0], shown)
     save_picture(figure, path)
@@ -70,21 +72,20 @@ def save_reliability(path: Path, results: Sequence[Result]) -> None:
 
     Raises
     ------
-    ConfigError
+    ConfigError, RunStoreError
         If the file cannot be written.
     """
-    contenders = list({result.contender.label: result.contender for result in results}.values())
-    groups = list(dict.fromkeys(result.group for result in results))
+    candidates, groups = candidates_of(results), groups_of(results)
     title = f"Of squares of some probability, how many are open; bins of {_FEWEST} or more"
-    panels = _plot_panels(len(contenders), title)
-    for panel, contender in zip(panels, contenders, strict=True):
+    panels = _plot_panels(len(candidates), title)
+    for panel, candidate in zip(panels, candidates, strict=True):
         panel.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=(0, (4, 3)))
-        own = [result for result in results if result.contender.label == contender.label]
+        own = [result for result in results if result.candidate.label == candidate.label]
         for colour, group in zip(_GROUPS * len(groups), groups, strict=False):
             _draw_curve(panel, [r for r in own if r.group == group], group, colour)
         plot_look(panel)
         panel.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-        panel.set_title(contender.label, fontsize=9, color=INK)
+        panel.set_title(candidate.label, fontsize=9, color=INK)
         panel.legend(
             fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.08)
         )
@@ -96,7 +97,7 @@ def save_reliability(path: Path, results: Sequence[Result]) -> None:
 
 def _map_panels(count: int, title: str) -> tuple[list[Axes], list[Axes]]:
     """Return so many panels for maps, and one for errors under each."""
-    caption, between = 0.5, 0.08
+    caption, between = 0.65, 0.08
     band = caption + 2 * _SIDE_IN + between
     figure, places = _figure(count, title, _SIDE_IN + 0.1, band)
     maps = [_axes(figure, x, y + caption) for x, y in places]
@@ -113,8 +114,8 @@ def _figure(
     count: int, title: str, width_in: float, height_in: float
 ) -> tuple[Figure, list[tuple[float, float]]]:
     """Return a figure, and where in it, inches from the upper left, so many parts begin."""
-    columns = min(_COLUMNS, count)
-    rows = -(-count // columns)
+    rows = -(-count // _COLUMNS)
+    columns = -(-count // rows)
     size = columns * width_in + 2 * _EDGE_IN, _TOP_IN + rows * height_in + _EDGE_IN
     figure = Figure(figsize=size, facecolor=PAPER)
     figure.suptitle(title, color=INK, fontsize=13, y=1 - 0.25 / size[1])
@@ -132,26 +133,12 @@ def _axes(figure: Figure, x_in: float, y_in: float) -> Axes:
 
 def _caption(result: Result) -> str:
     scores = result.stitched.scores
-    contender, part = result.contender, ", part" if result.is_part else ""
-    length = f", {contender.length}" if contender.is_short else ""
+    candidate, part = result.candidate, ", part" if result.is_part else ""
+    length = f"\n{candidate.length}" if candidate.is_short else ""
     return (
-        f"{contender.label}{length}\n{scores.accuracy:.1%} right{part}, constant"
+        f"{candidate.label}{length}\n{scores.accuracy:.1%} right{part}, constant"
         f" {scores.constant_accuracy:.1%}"
     )
-
-
-def _draw_truth(panel: Axes, truth: np.ndarray[tuple[int, ...], np.dtype[np.int8]]) -> None:
-    panel.imshow(np.where(truth < 0, np.nan, truth), cmap=_SHAPE, vmin=0, vmax=1)
-    panel.set_title("truth", fontsize=9, color=INK)
-
-
-def _draw_errors(panel: Axes, result: Result) -> None:
-    """Show where the decision is wrong."""
-    known = result.known & (result.truth >= 0)
-    is_open = result.truth > 0
-    said = result.probability >= 0.5
-    kinds = np.where(said == is_open, is_open, np.where(is_open, 3, 2))
-    panel.imshow(np.where(known, kinds, np.nan), cmap=_ERRORS, vmin=0, vmax=3)
 
 
 def _draw_legend(panel: Axes, shown: AxesImage) -> None:
@@ -186,8 +173,3 @@ def _draw_curve(panel: Axes, results: Sequence[Result], group: str, colour: str)
     said, is_open = pooled.probability / count, pooled.open_squares / count
     label = f"{group}, {pooled.error:.1%} off"
     panel.plot(said, is_open, "o-", color=colour, lw=1, ms=3.5, label=label, clip_on=False)
-
-
-def _bar(panel: Axes, squares: int) -> None:
-    length_um = 2 if squares * PITCH_UM > 6 else 0.5
-    frame_map(panel, length_um / PITCH_UM, f"{length_um:g} µm")

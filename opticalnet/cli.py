@@ -1,21 +1,13 @@
 """The command line: parse, make one call, print."""
 
-import sys
-from contextlib import ExitStack
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
-from opticalnet.console import fail, given, interruptible, open_console, print_json
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from opticalnet.api import Acquisition
-    from opticalnet.data_sets import Simulation
-    from opticalnet.preview import Preview
+from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MAX_RESIDUAL
+from configs.grid import LARGEST_GRID
+from opticalnet.console import fail, given, interruptible, kept
 
 app = typer.Typer(
     help="A scanning microscope that sees 180 nm squares with 633 nm light.",
@@ -31,7 +23,9 @@ _SAMPLES = "ss, light, block, grating, qr, or the path of a PNG or NPY mask or a
 @app.command()
 def acquire(
     sample: Annotated[str, typer.Option(help=f"{_SAMPLES}.")] = "ss",
-    grid: Annotated[int, typer.Option(help="Squares that a frame tells of: 3, 5 or 7.")] = 7,
+    grid: Annotated[
+        int, typer.Option(help="Squares that a frame tells of: 3, 5 or 7.")
+    ] = LARGEST_GRID,
     instrument: Annotated[
         str, typer.Option(help="Name of a preset, or path of a TOML file.")
     ] = "simulated",
@@ -43,38 +37,30 @@ def acquire(
     density: Annotated[
         float | None, typer.Option(help="Open fraction of block; 0.35 if not given.")
     ] = None,
-    exposure_ms: Annotated[float, typer.Option(help="Exposure of a frame.")] = 10.0,
+    exposure_ms: Annotated[
+        float, typer.Option(help="Exposure of a frame.")
+    ] = DEFAULT_EXPOSURE_MS,
     max_residual: Annotated[
         float, typer.Option(help="Change of the landmark's light that pauses the scan.")
-    ] = 0.04,
+    ] = DEFAULT_MAX_RESIDUAL,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Scan a sample into a run, and watch the map appear."""
-    console, kept = open_console(json), None if dry_run else out
-    preview: Preview | None = None
-    with interruptible(lambda: _stopped(kept, preview)), ExitStack() as screen:
-        from opticalnet.api import acquire as call
+    from opticalnet.acquire_command import acquire_run
 
-        ask = console.is_terminal and sys.stdin.isatty() and not json
-        preview = _open_preview(console, device, kept, ask=ask)
-        screen.callback(preview.end)
-        result = call(
-            sample,
-            grid=grid,
-            instrument=instrument,
-            out=out,
-            seed=seed,
-            density=density,
-            exposure_ms=exposure_ms,
-            max_residual=max_residual,
-            dry_run=dry_run,
-            observer=preview,
-        )
-    if json:
-        print_json(**_acquisition_facts(result))
-    else:
-        _print_acquisition(console, result)
+    options = {
+        "sample": sample,
+        "grid": grid,
+        "instrument": instrument,
+        "out": out,
+        "seed": seed,
+        "density": density,
+        "exposure_ms": exposure_ms,
+        "max_residual": max_residual,
+        "dry_run": dry_run,
+    }
+    acquire_run(options, device, json=json)
 
 
 @app.command()
@@ -90,13 +76,16 @@ def reconstruct(
         str | None, typer.Option(help="From opticalnet train; those that ship if not given.")
     ] = None,
     device: Device = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let go of a result or picture of others.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Turn the frames of a run into a map, kept in the run and as a PNG beside it."""
     with interruptible(lambda: f"stopped; the frames of {run} are as they were"):
         from opticalnet.reconstruct_command import reconstruct_run
 
-        reconstruct_run(run, method, grid, weights, device, json=json)
+        reconstruct_run(run, method, grid, weights, device, overwrite=overwrite, json=json)
 
 
 @app.command()
@@ -142,13 +131,15 @@ def simulate(
     )
     _refuse(of_set if show else of_light, "no --show" if show else "--show")
     if show:
+        from configs.drafts import named
         from opticalnet.light_command import show_light
-        from simulation.datasets.drafts import named
 
         picture = named("light.png" if out is None else out, "out")
         show_light(of_light, str(picture), json=json)
     else:
-        _simulate_set(of_set, "set.zarr" if out is None else out, json=json)
+        from opticalnet.simulate_command import simulate_set
+
+        simulate_set(of_set, "set.zarr" if out is None else out, json=json)
 
 
 @app.command()
@@ -159,17 +150,9 @@ def export_tiff(
     json: Json = False,
 ) -> None:
     """Write a data set that is there already as TIFF files."""
-    console = open_console(json)
-    with interruptible(lambda: f"stopped; {_kept(folder)}"):
-        from opticalnet.progress import FrameProgress
-        from simulation.datasets.paper_folders import export_tiff as call
+    from opticalnet.simulate_command import write_tiff
 
-        with FrameProgress(console) as progress:
-            call(set_path, folder, grid, partial(progress, "TIFF"))
-    if json:
-        print_json(set=set_path, tiff=folder, grid=grid)
-    else:
-        console.print(f"TIFF: {folder}", markup=False, soft_wrap=True)
+    write_tiff(set_path, folder, grid, json=json)
 
 
 @app.command()
@@ -193,7 +176,7 @@ def train(
         str | None,
         typer.Option(
             help="A simulated set, or folders as in the paper; for fresh frames a set or"
-            " the name or TOML file of one."
+            " the name or TOML file of one. If not given: set.zarr, or paper for fresh frames."
         ),
     ] = None,
     recipe: Annotated[
@@ -234,7 +217,8 @@ def train(
         out=out,
         overwrite=overwrite or None,
     )
-    with interruptible(lambda: _stopped_training(resume or out)):
+    command = "opticalnet.train_command"  # imports torch
+    with interruptible(lambda: str(import_module(command).stopped(resume or out))):
         from opticalnet.train_command import train_network
 
         train_network(options, resume, device, devices, json=json)
@@ -256,7 +240,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a network for other programs, and check it there."""
-    with interruptible(lambda: f"stopped; {_kept(out)}"):
+    with interruptible(lambda: f"stopped; {kept(out)}"):
         from opticalnet.export_command import export_network
 
         export_network(weights, out, grid, overwrite=overwrite, json=json)
@@ -264,9 +248,9 @@ def export(
 
 @app.command()
 def benchmark(
-    more: Annotated[list[str] | None, typer.Argument(metavar="MODEL", hidden=True)] = None,
-    models: Annotated[
-        list[str] | None, typer.Option(help="Weights of baselines, one or more.")
+    weights: Annotated[
+        list[str] | None,
+        typer.Argument(help="From opticalnet train, beside those that ship."),
     ] = None,
     folders: Annotated[
         str | None, typer.Option(help="Measured set in the paper's layout, or hf://OWNER/NAME.")
@@ -282,8 +266,7 @@ def benchmark(
     with interruptible(lambda: "stopped; nothing was kept"):
         from opticalnet.benchmark_command import compare_networks
 
-        named = [*(models or ()), *(more or ())]  # --models A B
-        compare_networks(named, folders, out, device, overwrite=overwrite, json=json)
+        compare_networks(weights or [], folders, out, device, overwrite=overwrite, json=json)
 
 
 def main() -> None:
@@ -296,46 +279,6 @@ def main() -> None:
         fail("; ".join([str(error), *getattr(error, "__notes__", ())]), 1)
 
 
-def _open_preview(console: "Console", device: str, out: str | None, *, ask: bool) -> "Preview":
-    from opticalnet.preview import Preview
-    from reconstruction.predictor import choose_device
-
-    return Preview(console, choose_device(device), out, ask=ask)
-
-
-def _stopped(out: str | None, preview: "Preview | None") -> str:
-    """Say what there is after Ctrl-C; without ``out`` it was a dry run."""
-    if out is None:
-        return "stopped; a dry run records nothing"
-    if preview is not None and preview.points:
-        return f"stopped; every point up to there is in {out}: opticalnet reconstruct {out}"
-    remedy = f"; remove {out} or choose another --out" if Path(out).exists() else ""
-    return f"stopped before the first point: nothing to reconstruct{remedy}"
-
-
-def _acquisition_facts(result: "Acquisition") -> dict[str, Any]:
-    return {
-        "run": None if result.path is None else str(result.path),
-        "points": result.points,
-        "valid": result.valid,
-        "seconds": result.seconds,
-        "simulated": result.simulated,
-    }
-
-
-def _print_acquisition(console: "Console", result: "Acquisition") -> None:
-    kind = f"simulated {' and '.join(result.simulated)}" if result.simulated else "measured"
-    console.print(
-        f"{result.valid:,} of {result.points:,} points valid,"
-        f" {result.seconds:.0f} s on the instrument's clock, {kind}",
-        soft_wrap=True,
-    )
-    if result.path is None:
-        console.print("dry run: nothing was recorded")
-    else:
-        console.print(f"run: {result.path}", markup=False, soft_wrap=True)
-
-
 def _refuse(options: dict[str, Any], expected: str) -> None:
     """Refuse options that go with a data set only, or with a picture of the light only."""
     from configs.errors import ConfigError
@@ -345,49 +288,3 @@ def _refuse(options: dict[str, Any], expected: str) -> None:
         raise ConfigError(
             f"--{name}: expected {expected} beside it; give one and leave out the other"
         )
-
-
-def _simulate_set(options: dict[str, Any], out: str, *, json: bool) -> None:
-    console = open_console(json)
-    with interruptible(lambda: f"stopped; {_kept(out)}"):
-        from opticalnet.data_sets import simulate as call
-        from opticalnet.progress import FrameProgress
-
-        with FrameProgress(console) as progress:
-            result = call(out=out, progress=progress, **options)
-    if json:
-        print_json(**_simulation_facts(result), tiff=options.get("tiff"))
-    else:
-        _print_simulation(console, result)
-
-
-def _stopped_training(folder: str | None) -> str:
-    from opticalnet.train_command import stopped
-
-    return stopped(folder)
-
-
-def _kept(out: str) -> str:
-    return f"{out} is there" if Path(out).exists() else "nothing was kept"
-
-
-def _simulation_facts(result: "Simulation") -> dict[str, Any]:
-    return {
-        "set": str(result.path),
-        "datasheet": str(result.datasheet),
-        "frames": result.frames,
-        "parts": {part.path: part.frames for part in result.info.parts},
-        "seed": result.info.plan.seed,
-        "seconds": result.seconds,
-        "frames_per_s": result.frames / result.seconds,
-        "simulated": True,
-    }
-
-
-def _print_simulation(console: "Console", result: "Simulation") -> None:
-    for part in result.info.parts:
-        console.print(f"{part.path}: {part.frames:,} frames, samples: {part.scans}")
-    rate = result.frames / result.seconds
-    console.print(f"{rate:,.0f} frames/s, {result.seconds:.1f} s, SIMULATED")
-    for name, path in (("set", result.path), ("datasheet", result.datasheet)):
-        console.print(f"{name}: {path}", markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -63,3 +64,8 @@ class _Terminated(BaseException):
 def given(**options: Any) -> dict[str, Any]:
     """Leave out the options that nobody gave."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def kept(out: str) -> str:
+    """Say what there is of a result after Ctrl-C."""
+    return f"{out} is there" if Path(out).exists() else "nothing was kept"

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from configs.dataset import DatasetPlan, load_dataset_plan
+from configs.drafts import check_absent, named
 from configs.errors import ConfigError
 from configs.grid import check_grid
 from simulation.datasets.cluster import Cluster
-from simulation.datasets.drafts import check_absent, named
 from simulation.datasets.maker import DatasetFiles, make_dataset
 from simulation.datasets.paper_folders import check_folder, export_tiff
 from simulation.datasets.reader import DatasetInfo
@@ -145,7 +145,4 @@ def _check_tiff(folder: Path, files: DatasetFiles) -> None:
 
 def _plan(preset: str, seed: int | None) -> DatasetPlan:
     plan = load_dataset_plan(preset)
-    if seed is None:
-        return plan
-    values = {field: getattr(plan, field) for field in DatasetPlan.model_fields}
-    return DatasetPlan.checked("data set", values | {"seed": seed})
+    return plan if seed is None else plan.changed(seed=seed)

@@ -42,8 +42,7 @@ def rehearsal(config: InstrumentConfig) -> InstrumentConfig:
         stage = SimulatedStageConfig(
             x_direction=stage.x_direction, y_direction=stage.y_direction
         )
-    values = {field: getattr(config, field) for field in InstrumentConfig.model_fields}
-    return InstrumentConfig(**values | {"camera": camera, "stage": stage})
+    return config.changed(camera=camera, stage=stage)
 
 
 @contextmanager
@@ -103,8 +102,8 @@ def _open_stage(
             axes = (stage.x_axis, stage.y_axis)
             controller = GcsController(clock, config.travel, axes=axes, seed=seed)
             line = devices.enter_context(SerialLine(controller))
-            stage = stage.model_copy(update={"port": line.port})
-            return GcsStage(stage, config.travel, clock), controller.true_position_um
+            on_line = stage.changed(port=line.port)
+            return GcsStage(on_line, config.travel, clock), controller.true_position_um
         case GcsStageConfig() as stage:
             return GcsStage(stage, config.travel, clock), None
         case MicroManagerStageConfig() as stage:

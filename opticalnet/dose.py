@@ -17,7 +17,5 @@ def photon_energy_nj(optics: Optics) -> float:
 
 def photons_per_point(info: RunInfo) -> float:
     """Return the photons that reach the sample during one exposure."""
-    camera = info.instrument.camera
-    peak_e = camera.open_peak_e_per_ms * info.plan.exposure_ms
     share = ForwardModel(info.instrument.optics, info.plan.pitch_nm).open_peak()
-    return peak_e / camera.sensor.quantum_efficiency / share
+    return info.open_peak_e / info.instrument.camera.sensor.quantum_efficiency / share

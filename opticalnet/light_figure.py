@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from configs.defaults import DEFAULT_EXPOSURE_MS
+from configs.geometry import SQUARE_UM
 from configs.optics import Optics
-from opticalnet.defaults import EXPOSURE_MS
 from opticalnet.light_view import FAR_SQUARES, LightView
 from opticalnet.look import (
     BLUE,
@@ -19,7 +20,6 @@ from opticalnet.look import (
     GREY,
     INK,
     PAPER,
-    PITCH_UM,
     RED,
     draw_map,
     draw_squares,
@@ -38,7 +38,7 @@ def save_figure(path: Path, view: LightView) -> None:
 
     Raises
     ------
-    ConfigError
+    ConfigError, RunStoreError
         If the file cannot be written.
     """
     save_picture(draw_light(view), path)
@@ -112,7 +112,7 @@ def _draw_exit(panel: Axes, view: LightView) -> None:
 def _draw_place(panel: Axes, view: LightView) -> None:
     """Show the whole sample, and where on it the other images are."""
     panel.imshow(view.sample.coverage, cmap="gray", vmin=0, vmax=1)
-    low, high = (edge / PITCH_UM for edge in view.edges_um)
+    low, high = (edge / SQUARE_UM for edge in view.edges_um)
     row, column = view.square
     corner = column + low, row + low
     panel.add_patch(Rectangle(corner, high - low, high - low, fill=False, ec=RED, lw=1.5))
@@ -130,7 +130,7 @@ def _draw_frames(expected: Axes, recorded: Axes, view: LightView) -> None:
         bar = scale_below(panel, shown, "photo-electrons per pixel, square-root scale")
         bar.set_ticks(_root_ticks(brightest))
     expected.set_title("expected frame, without noise")
-    recorded.set_title(f"recorded frame, {EXPOSURE_MS:g} ms")
+    recorded.set_title(f"recorded frame, {DEFAULT_EXPOSURE_MS:g} ms")
 
 
 def _root_ticks(largest: float) -> list[float]:
@@ -161,7 +161,7 @@ def _draw_modes(panel: Axes, view: LightView) -> None:
     panel.semilogy(number[:above], view.strength[:above], "o", color=RED, ms=3.5)
     panel.semilogy(number[above:], view.strength[above:], "o", color=GREY, ms=3.5)
     panel.axhline(view.noise_floor, color=BLUE, lw=1)
-    peak_e = view.instrument.camera.open_peak_e_per_ms * EXPOSURE_MS
+    peak_e = view.instrument.camera.open_peak_e_per_ms * DEFAULT_EXPOSURE_MS
     panel.text(
         number[-1],
         view.noise_floor * 1.25,

@@ -7,7 +7,7 @@ import torch
 from contourpy import contour_generator
 from numpy.typing import NDArray
 
-from configs.geometry import SQUARE_NM
+from configs.geometry import SQUARE_UM
 from configs.optics import FocusedBeam, Optics
 from configs.sample import Block
 from simulation.beam import beam_field, focus_field, focus_spectrum
@@ -81,7 +81,7 @@ def noise_floor(electrons: float) -> float:
     of it in phase with the rest of the light and so visible. The root of a Poisson
     number has the variance 1/4, so that equals the noise where s^2 = 1 / (2 Q v).
     """
-    variance_um2 = (SQUARE_NM / 1000) ** 2 * _DENSITY * (1 - _DENSITY)
+    variance_um2 = SQUARE_UM**2 * _DENSITY * (1 - _DENSITY)
     return 1 / math.sqrt(2 * electrons * variance_um2)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from configs.defaults import DEFAULT_EXPOSURE_MS
 from configs.errors import ConfigError
-from configs.geometry import SQUARE_NM
+from configs.geometry import SQUARE_NM, SQUARE_UM
 from configs.instrument import Environment, InstrumentConfig, SimulatedCameraConfig
 from configs.optics import Optics
 from configs.toml import load_instrument
-from opticalnet.defaults import EXPOSURE_MS
 from opticalnet.devices import rehearsal
 from opticalnet.light_measures import (
     beam_intensity,
@@ -68,7 +68,7 @@ class BeamView:
             intensity=intensity / intensity.max(),
             fwhm_nm=contour_widths(intensity, x_um),
             shares=component_shares(light),
-            inner_share=1 - light_outside(light, 1.5 * SQUARE_NM / 1000),
+            inner_share=1 - light_outside(light, 1.5 * SQUARE_UM),
         )
 
     @property
@@ -233,7 +233,7 @@ class _Place:
     def __init__(self, sample: Sample, optics: Optics) -> None:
         n = sample.cells_per_square
         self.sample = sample
-        self._cell_um = SQUARE_NM / n / 1000
+        self._cell_um = SQUARE_UM / n
         side = max(beam_window(optics, SQUARE_NM / n), 2 * (FAR_SQUARES + 1) * n + 1)
         self.model = ForwardModel(optics, SQUARE_NM / n, cells=side, dtype=torch.float64)
         rows, columns = sample.coverage.shape
@@ -282,7 +282,7 @@ class _Place:
 
 def _electrons(config: InstrumentConfig, open_peak: float) -> float:
     """Photo-electrons of one exposure that all of the beam's light would make."""
-    return config.camera.open_peak_e_per_ms * EXPOSURE_MS / open_peak
+    return config.camera.open_peak_e_per_ms * DEFAULT_EXPOSURE_MS / open_peak
 
 
 def _camera(config: InstrumentConfig, frames: _Frames) -> CameraView:
@@ -293,17 +293,16 @@ def _camera(config: InstrumentConfig, frames: _Frames) -> CameraView:
     adu = detector.record(
         torch.from_numpy(frames.here)[None],
         np.ones(1),
-        EXPOSURE_MS,
+        DEFAULT_EXPOSURE_MS,
         torch_stream(0, Stream.SENSOR_NOISE),
     )[0].astype(np.float64)
     sensor = camera.sensor
-    stray_e = environment.background_e_per_ms * EXPOSURE_MS
-    read_e2 = sensor.read_noise_e**2 + sensor.gain_e_per_adu**2 / 12  # 1 / 12: rounding
+    stray_e = environment.background_e_per_ms * DEFAULT_EXPOSURE_MS
     side_um, caught = caught_light(frames.here, config.optics)
     return CameraView(
         expected_e=frames.here * electrons,
-        recorded_e=(adu - sensor.offset_adu) * sensor.gain_e_per_adu,
-        noise_e=np.sqrt(frames.here * electrons + stray_e + read_e2),
+        recorded_e=sensor.electrons(adu),
+        noise_e=np.sqrt(frames.here * electrons + stray_e + sensor.added_variance_e2),
         change_e=frames.change * electrons,
         caught_side_um=side_um,
         caught=caught,

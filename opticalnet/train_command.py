@@ -1,38 +1,23 @@
 """The command that trains: `opticalnet train`."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
-import torch
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from configs.errors import ConfigError
-from configs.recipe import load_recipe
-from configs.toml import load_instrument
-from opticalnet.console import given, open_console, print_json
-from opticalnet.devices import rehearsal
-from reconstruction.baselines.training import BaselinePlan, resume_baseline, train_baseline
-from reconstruction.learning.records import STATE, WEIGHTS, read_state
-from reconstruction.learning.scans import CELLS_PER_SQUARE
-from reconstruction.learning.shapes import Shapes, on_cells
-from reconstruction.learning.shipped import (
-    EPOCHS,
-    FINE_TUNING_EPOCHS,
-    ShippedPlan,
-    score_before,
-    train_shipped,
-)
+from configs.drafts import named
+from opticalnet.console import open_console, print_json
+from opticalnet.train_plans import begun_plan, load_shapes, new_plan
+from reconstruction.baselines.training import BaselinePlan, train_baseline
+from reconstruction.learning.plan import score_before, train_network_plan
+from reconstruction.learning.records import STATE, WEIGHTS
 from reconstruction.learning.task import SCORE
 from reconstruction.learning.watcher import Row, Watcher
 from reconstruction.predictor import choose_device
-from simulation.samples import load_sample
 
 _OUT: Final = "training"
-_ON_RESUME: Final = {"epochs", "data"}
 
 
 def train_network(
@@ -43,7 +28,7 @@ def train_network(
     Parameters
     ----------
     options
-        Those that were given of model, instrument, recipe, data, grid, epochs, seed,
+        Those that were given of model, instrument, shapes, recipe, data, grid, epochs, seed,
         precision, out and overwrite.
     resume
         Folder of the training to go on with.
@@ -52,33 +37,26 @@ def train_network(
     json
         Whether a script reads stdout.
     """
-    kind, watch = choose_device(device), partial(TrainingProgress, json)
-    before: float | None = None
-    if resume is not None:
-        folder = Path(resume)
-        _refuse(options.keys() - _ON_RESUME)
-        rows = _resume(folder, kind, devices, watch, options)
+    where = choose_device(device)
+    how: dict[str, Any] = {"make_watcher": partial(TrainingProgress, json)}
+    if resume is None:
+        folder = named(options.pop("out", _OUT), "out")
+        how["overwrite"] = options.pop("overwrite", False)
+        plan = new_plan(**options)
     else:
-        folder = Path(options.pop("out", _OUT))
-        overwrite = options.pop("overwrite", False)
-        if options.get("model") in EPOCHS or "shapes" in options:
-            plan = _shipped_plan(**options)
-            shapes = _shapes(plan)
-            if shapes is not None:
-                before = score_before(plan, shapes, kind)
-            rows = train_shipped(
-                plan,
-                folder,
-                kind,
-                devices,
-                shapes=shapes,
-                overwrite=overwrite,
-                make_watcher=watch,
-            )
-        else:
-            rows = train_baseline(
-                _plan(**options), folder, kind, devices, overwrite=overwrite, make_watcher=watch
-            )
+        folder = named(resume, "resume")
+        how["resume"] = True
+        plan = begun_plan(folder, **options)
+    before = None
+    if isinstance(plan, BaselinePlan):
+        rows = train_baseline(plan, folder, where, devices, **how)
+    elif plan.shapes is None:
+        rows = train_network_plan(plan, folder, where, devices, **how)
+    else:
+        say = partial(open_console(json).print, markup=False, soft_wrap=True)
+        shapes = load_shapes(Path(plan.shapes), say)
+        rows = train_network_plan(plan, folder, where, devices, shapes=shapes, **how)
+        before = score_before(plan, shapes, where)
     _print_result(folder, rows, before, json=json)
 
 
@@ -147,84 +125,6 @@ class TrainingProgress(Watcher):
             self.say(f"{said}; {self._planned:,} in all")
 
 
-def _resume(
-    folder: Path,
-    device: torch.device,
-    devices: int,
-    watch: Callable[[], Watcher],
-    options: dict[str, Any],
-) -> list[Row]:
-    """Go on with a training of either kind."""
-    origin = read_state(folder).origin
-    try:
-        plan = ShippedPlan.model_validate_json(origin)
-    except ValidationError:  # the training of a baseline
-        return resume_baseline(folder, device, devices, make_watcher=watch, **options)
-    if "data" in options:
-        raise ConfigError(f"--data: expected none with {plan.model}, which simulates its own")
-    plan = ShippedPlan.checked("training", dict(plan) | options)
-    return train_shipped(
-        plan, folder, device, devices, shapes=_shapes(plan), resume=True, make_watcher=watch
-    )
-
-
-def _shapes(plan: ShippedPlan) -> Shapes | None:
-    """Load the shapes of a folder, all files that are samples."""
-    if plan.shapes is None:
-        return None
-    folder = Path(plan.shapes)
-    if not folder.is_dir():
-        raise ConfigError(f"shapes: expected a folder, got {folder}; check the path")
-    files = sorted(f for f in folder.iterdir() if f.suffix in {".png", ".npy", ".toml"})
-    samples = [load_sample(str(file)) for file in files]
-    return Shapes.split(
-        [on_cells(s.cells, s.cells_per_square, CELLS_PER_SQUARE) for s in samples]
-    )
-
-
-def _shipped_plan(
-    model: str = "scan", instrument: str | None = None, **options: Any
-) -> ShippedPlan:
-    if "shapes" in options and model != "scan":
-        raise ConfigError(
-            f"--shapes: expected none with --model {model}; they fine-tune the scan network"
-        )
-    for name in ("data", "recipe", "grid"):
-        if name in options:
-            raise ConfigError(
-                f"--{name}: expected none with --model {model}, which simulates its own data"
-            )
-    epochs = FINE_TUNING_EPOCHS if "shapes" in options else EPOCHS[model]
-    options = {"epochs": epochs} | options
-    if instrument is not None:
-        config = rehearsal(load_instrument(instrument))
-        options |= {"optics": config.optics, "camera": config.camera}
-    return ShippedPlan.checked("train", options | {"model": model})
-
-
-def _plan(**options: Any) -> BaselinePlan:
-    if "instrument" in options:
-        raise ConfigError(
-            "--instrument: expected none with a baseline, whose data come from one; leave it"
-            " out"
-        )
-    for name in ("model", "data"):
-        if name not in options:
-            raise ConfigError(f"--{name}: expected one, got none; see opticalnet train --help")
-    changes = given(epochs=options.pop("epochs", None), seed=options.pop("seed", None))
-    recipe = load_recipe(options.pop("recipe", "paper")).changed(**changes)
-    return BaselinePlan.checked("train", options | {"recipe": recipe})
-
-
-def _refuse(names: set[str]) -> None:
-    """Refuse options that a training has had from its beginning."""
-    if names:
-        raise ConfigError(
-            f"--{min(names)}: expected none with --resume, which goes on as it began;"
-            " leave one of them out"
-        )
-
-
 def _best(rows: list[Row]) -> Row:
     return max(rows, key=lambda row: row[SCORE])
 
@@ -234,15 +134,17 @@ def _epoch(row: Row) -> str:
 
 
 def _print_result(folder: Path, rows: list[Row], before: float | None, *, json: bool) -> None:
-    best, weights = _best(rows), folder / WEIGHTS
+    best, weights, after = _best(rows), folder / WEIGHTS, rows[-1][SCORE]
     if json:
-        known = {} if before is None else {"before": before}
+        known = {} if before is None else {"before": before, "after": after}
         print_json(weights=str(weights), epochs=len(rows), best=best, **known)
         return
     console = open_console(json)
     console.print(f"best {_epoch(best)}, constant prediction {best['constant_accuracy']:.3f}")
     if before is not None:
+        # Not that of the best epoch, which was chosen by these very shapes.
         console.print(
-            f"shapes held out: balanced accuracy {before:.3f} before, {best[SCORE]:.3f} after"
+            f"shapes held out: balanced accuracy {before:.3f} before, {after:.3f} after the"
+            " last epoch"
         )
     console.print(f"weights: {weights}", markup=False, soft_wrap=True)

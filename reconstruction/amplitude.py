@@ -22,5 +22,5 @@ def relative_amplitude(adu: torch.Tensor, sensor: Sensor, open_peak_e: float) ->
     torch.Tensor
         (..., y, x), float32; light below the offset counts as none.
     """
-    electrons = (adu.to(torch.float32) - sensor.offset_adu) * sensor.gain_e_per_adu
+    electrons = sensor.electrons(adu.to(torch.float32))
     return (electrons / open_peak_e).clamp_(min=0).sqrt_()

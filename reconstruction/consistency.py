@@ -2,7 +2,7 @@
 
 A network answers whatever it is shown. The model of the light says what the camera would
 have seen of its answer; where that is not what it did see, the instrument is not the one
-that was learnt: another focus, another window, a beam that was cut.
+that was learnt: another focus, another window, a laser that failed.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,21 @@ from numpy.typing import NDArray
 
 from acquisition.frame import FrameLine
 from acquisition.store import RunInfo
-from configs.instrument import Sensor
 from simulation.forward import ForwardModel
 
 Float64 = NDArray[np.float64]
 
 LARGEST_UNEXPLAINED: Final = 0.003
 """Share of the light; docs/networks.md has what wrong instruments leave unexplained."""
-_LIT: Final = 0.2
-_DARK: Final = 0.1
-_BRIGHT: Final = 4
+_LIT: Final = 0.1
+"""Light of a frame that tells something, relative to the brightest of the run."""
+_LEAST_LIT_E: Final = 1000.0
+"""Photo-electrons of a frame, below which there is no light in it."""
+_EXPECTED_BRIGHT: Final = 4
+_SEEN_BRIGHT: Final = 40
+"""Electrons of a pixel that counts, relative to the variance that the sensor adds."""
+_SATURATED: Final = 0.99
+"""Of the full well, as read noise lies on top."""
 _BATCH: Final = 256
 
 
@@ -34,31 +39,33 @@ class Consistency:
     Attributes
     ----------
     unexplained
-        Share of the light of a frame that the map does not explain, beyond noise; the
-        median of those that are bright; ``None`` where none is.
-    dark
-        Frames without light where the map expects some.
+        Share of the light that the map does not explain, beyond noise; ``None`` where there
+        is no light.
+    saturated
+        Frames with pixels at the full well.
     frames
         That were looked at.
     """
 
     unexplained: float | None
-    dark: int
+    saturated: int
     frames: int
 
     @property
     def warning(self) -> str:
         """What a user should know, or nothing."""
+        if self.saturated:
+            return (
+                f"{self.saturated} of {self.frames} frames looked at are saturated: what they"
+                " show is not what was there; expose for less long"
+            )
+        if self.frames and self.unexplained is None:
+            return f"none of {self.frames} frames looked at has light; was the laser on?"
         if self.unexplained is not None and self.unexplained > LARGEST_UNEXPLAINED:
             return (
-                f"the map does not explain {self.unexplained:.1%} of the light, expected at"
-                f" most {LARGEST_UNEXPLAINED:.1%}: these frames are not like those the network"
-                " learnt from; compare focus, window and beam with [optics]"
-            )
-        if self.dark:
-            return (
-                f"{self.dark} of {self.frames} frames are dark where the map expects light;"
-                " was the beam cut?"
+                f"the map does not explain {self.unexplained:.2%} of the light, expected at"
+                f" most {LARGEST_UNEXPLAINED:.2%}: these frames are not like those the network"
+                " learnt from; compare focus, window, beam and laser with [optics] and [camera]"
             )
         return ""
 
@@ -75,17 +82,14 @@ class ConsistencyCheck:
     """
 
     def __init__(self, info: RunInfo, coverage: Float64) -> None:
-        plan, camera = info.plan, info.instrument.camera
-        self._model = ForwardModel(info.instrument.optics, plan.pitch_nm)
-        self._sensor: Sensor = camera.sensor
-        open_peak_e = camera.open_peak_e_per_ms * plan.exposure_ms
-        self._electrons = open_peak_e / self._model.open_peak()
-        pad = plan.margin + self._model.cells // 2
+        self._model = ForwardModel(info.instrument.optics, info.plan.pitch_nm)
+        self._sensor = info.instrument.camera.sensor
+        self._electrons = info.open_peak_e / self._model.open_peak()
+        pad = info.plan.margin + self._model.cells // 2
         padded = np.pad(np.nan_to_num(coverage), pad).astype(np.float32)
         self._coverage = torch.from_numpy(padded)
-        self._expected: list[torch.Tensor] = []
-        self._seen: list[torch.Tensor] = []
-        self._unexplained: list[torch.Tensor] = []
+        self._expected_e: list[torch.Tensor] = []
+        self._seen_e: list[torch.Tensor] = []
 
     @torch.inference_mode()
     def add(self, line: FrameLine) -> None:
@@ -95,48 +99,49 @@ class ConsistencyCheck:
         for start in range(0, len(line.columns), _BATCH):
             part = slice(start, start + _BATCH)
             columns = torch.from_numpy(line.columns[part])
-            light = self._model.frames(windows[columns]) * self._electrons
+            self._expected_e.append(self._model.frames(windows[columns]) * self._electrons)
             adu = torch.from_numpy(line.images[part].astype(np.float32))
-            self._compare(light, (adu - self._sensor.offset_adu) * self._sensor.gain_e_per_adu)
+            self._seen_e.append(self._sensor.electrons(adu))
 
+    @torch.inference_mode()
     def result(self) -> Consistency:
         """Sum up."""
-        if not self._seen:
+        if not self._seen_e:
             return Consistency(None, 0, 0)
-        expected, seen, unexplained = (
-            torch.cat(parts) for parts in (self._expected, self._seen, self._unexplained)
-        )
-        lit = expected > _LIT * expected.max()
-        dark = lit & (seen < _DARK * expected)
-        bright = unexplained[lit & ~dark & unexplained.isfinite()]
-        median = float(bright.median()) if len(bright) else None
-        return Consistency(median, int(dark.sum()), len(seen))
+        seen_e, expected_e = torch.cat(self._seen_e), torch.cat(self._expected_e)
+        saturated = seen_e.amax(dim=(1, 2)) >= _SATURATED * self._sensor.full_well_e
+        unexplained = self._unexplained(expected_e, seen_e)
+        return Consistency(unexplained, int(saturated.sum()), len(seen_e))
 
-    def _compare(self, light: torch.Tensor, measured: torch.Tensor) -> None:
-        """Compare electrons, (n, y, x), but for the power and for stray light.
+    def _unexplained(self, light: torch.Tensor, seen_e: torch.Tensor) -> float | None:
+        """Share of the light in other places than expected, of (n, y, x) each.
 
-        Chi-squared grows beyond the number of pixels by four times the electrons that are in
-        the wrong place: the variance of a pixel is its light. Pixels count where that is
-        more than what the sensor adds, of which the map is not known.
+        The root of a Poisson number has a variance of one quarter; what the squared
+        difference of roots is beyond it has been moved. One power and one stray light hold
+        for the run.
         """
-        power, stray = _fit(light, measured)
-        mean = (light * power + stray).clamp(min=0)
-        added = self._sensor.read_noise_e**2 + self._sensor.gain_e_per_adu**2 / 12
-        counts = mean > _BRIGHT * added
-        excess = ((measured - mean).square() / (mean + added) - 1) * counts
-        counted = (mean * counts).sum(dim=(1, 2))
-        self._expected.append(light.sum(dim=(1, 2)))
-        self._seen.append((measured - stray).sum(dim=(1, 2)))
-        self._unexplained.append(excess.sum(dim=(1, 2)) / (4 * counted))
+        power, stray_e = _fit(light, seen_e)
+        expected_e = light * power + stray_e
+        lit = torch.maximum(expected_e.sum((1, 2)), seen_e.sum((1, 2)))
+        lit -= stray_e * seen_e[0].numel()
+        brightest = float(lit.max())
+        if brightest < _LEAST_LIT_E:
+            return None
+        kept = lit > _LIT * brightest
+        expected_e, seen_e = expected_e[kept], seen_e[kept]
+        added_e2 = self._sensor.added_variance_e2
+        counts = expected_e > _EXPECTED_BRIGHT * added_e2
+        counts |= seen_e > _SEEN_BRIGHT * added_e2
+        seen, expected = (
+            (light_e.clamp(min=0) + added_e2).sqrt() for light_e in (seen_e, expected_e)
+        )
+        moved = ((seen - expected).square() - 0.25)[counts].sum()
+        return float(moved / torch.maximum(expected_e, seen_e)[counts].sum())
 
 
-def _fit(light: torch.Tensor, measured: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Power and stray light that fit best, (n, 1, 1) each, by least squares."""
-    where = (1, 2)
-    mean, at = light.mean(where, keepdim=True), measured.mean(where, keepdim=True)
-    centred = light - mean
-    power = (centred * measured).sum(where, keepdim=True) / centred.square().sum(
-        where, keepdim=True
-    ).clamp(min=1e-12)
-    power = power.clamp(min=0)
-    return power, (at - power * mean).clamp(min=0)
+def _fit(light: torch.Tensor, seen_e: torch.Tensor) -> tuple[float, float]:
+    """Return the power of the run, relative, and its stray light, per pixel."""
+    totals = light.mean((1, 2)).double()
+    system = torch.stack([totals, torch.ones_like(totals)], dim=1)
+    power, stray_e = torch.linalg.lstsq(system, seen_e.mean((1, 2)).double()[:, None]).solution
+    return max(0.0, float(power)), max(0.0, float(stray_e))

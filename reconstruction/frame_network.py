@@ -6,25 +6,23 @@ network serves all targets: the middle of 7 x 7 squares is as right as what a ne
 says (docs/benchmarks.md).
 """
 
-from dataclasses import dataclass
-from typing import Final
-
 import torch
 from torch import nn
 
-from configs.grid import GRIDS, check_grid
+from configs.grid import LARGEST_GRID, check_grid
+from configs.value import PositiveInt, Value
 
-TARGET: Final = max(GRIDS)
 
-
-@dataclass(frozen=True, slots=True)
-class FrameArchitecture:
+class FrameArchitecture(Value):
     """Sizes of a frame network."""
 
-    image_px: int = 64
-    components: int = 192
-    width: int = 512
-    blocks: int = 3
+    image_px: PositiveInt = 64
+    """Side of a frame."""
+    components: PositiveInt = 192
+    """That frames are projected on."""
+    width: PositiveInt = 512
+    """Channels of a block."""
+    blocks: PositiveInt = 3
 
 
 class _ResidualBlock(nn.Module):
@@ -52,13 +50,13 @@ class FrameNetwork(nn.Module):
         self.enter = nn.Linear(size.components, size.width)
         self.trunk = nn.Sequential(*(_ResidualBlock(size.width) for _ in range(size.blocks)))
         self.norm = nn.LayerNorm(size.width)
-        self.head = nn.Linear(size.width, TARGET**2)
+        self.head = nn.Linear(size.width, LARGEST_GRID**2)
 
     def forward(self, amplitude: torch.Tensor) -> torch.Tensor:
         """Map amplitudes, (batch, y, x), to logits, (batch, 7, 7)."""
         x = self.enter(self.projection(amplitude.flatten(1)))
         logits: torch.Tensor = self.head(self.norm(self.trunk(x)))
-        return logits.reshape(-1, TARGET, TARGET)
+        return logits.reshape(-1, LARGEST_GRID, LARGEST_GRID)
 
 
 def centre(squares: torch.Tensor, grid: int) -> torch.Tensor:

@@ -75,6 +75,11 @@ class Mosaic:
         return self._crop(self._sum) / self._weighed()
 
     @property
+    def coverage(self) -> Float64:
+        """The same: what a frame says of a square is its probability alone."""
+        return self.probability
+
+    @property
     def uncertainty(self) -> Float64:
         """Standard deviation of the frames' probabilities for each square."""
         mean_square = self._crop(self._square_sum) / self._weighed()
@@ -92,9 +97,8 @@ class Mosaic:
 
     def _crop(self, padded: NDArray[np.int64]) -> NDArray[np.int64]:
         """Cut the sample's squares out of the padded scan."""
-        start = self._plan.margin + self.grid // 2
-        rows, columns = self._plan.sample_shape
-        return padded[start : start + rows, start : start + columns]
+        reach = self.grid // 2
+        return self._plan.crop(padded[reach:, reach:])
 
 
 def _known(probability: Float64) -> Float64:

@@ -1,26 +1,35 @@
 """Frames in, mosaic out: the same object offline and live."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from acquisition.frame import FrameLine
 from acquisition.store import RunInfo
 from configs.errors import ReconstructionError
 from reconstruction.amplitude import relative_amplitude
-from reconstruction.frame_network import FrameNetwork, centre
+from reconstruction.frame_network import centre
+from reconstruction.memory import Memory, Warn, warn_in_python
 from reconstruction.mosaic import Mosaic
-from reconstruction.scan_map import ScanMap, SquareMap
+from reconstruction.scan_map import ScanMap
 from reconstruction.scan_network import ScanNetwork, ScanStream
+from reconstruction.square_map import SquareMap
 
 
 class Predictor(Protocol):
     """Whoever turns frames into a map."""
 
     @property
-    def mosaic(self) -> SquareMap:
+    def squares(self) -> SquareMap:
         """What is known so far."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes; the CPU once other memory did not suffice."""
         ...
 
     def consume(self, line: FrameLine) -> None:
@@ -38,9 +47,24 @@ class Predictor(Protocol):
 class FramePredictor:
     """Looks at one frame at a time, and stitches.
 
+    Parameters
+    ----------
+    info
+        Of the run.
+    network
+        From relative amplitudes, (n, y, x), to logits, (n, squares, squares).
+    grid
+        Side of the target: the middle of them.
+    device
+        Where it computes.
+    pooled
+        Whether frames count by what they know; else all alike.
+    warn
+        Told where memory is too small.
+
     Attributes
     ----------
-    mosaic
+    squares
         The stitched map so far.
     frame_probability
         (scan, grid, grid), what each frame says; NaN where there was none.
@@ -49,31 +73,46 @@ class FramePredictor:
     def __init__(
         self,
         info: RunInfo,
-        network: FrameNetwork,
+        network: nn.Module,
         grid: int,
         device: torch.device,
         *,
         pooled: bool = False,
+        warn: Warn = warn_in_python,
     ) -> None:
-        self.mosaic = Mosaic(info.plan, grid, pooled=pooled)
+        self.squares = Mosaic(info.plan, grid, pooled=pooled)
         self.frame_probability = np.full((len(info.plan), grid, grid), np.nan, np.float32)
         self._network = network
-        self._light = _Light(info, device)
+        self._memory = Memory(network, device, warn)
+        self._light = _Light(info)
         self._columns = info.plan.columns
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self._memory.device
+
+    @torch.inference_mode()
     def consume(self, line: FrameLine) -> None:
-        """Take the valid frames of one scan line."""
+        """Take valid frames of one scan line; others of it may come later.
+
+        In other parts, the same frames give the same map but for rounding.
+        """
         if len(line.columns) == 0:
             return
-        with torch.inference_mode():
-            logits = self._network(self._light.amplitude(line))
-            probability = centre(logits, self.mosaic.grid).sigmoid().cpu().numpy()
+        logits = self._memory.run(lambda n: self._logits(line, n), len(line.columns))
+        probability = centre(logits, self.squares.grid).sigmoid().numpy()
         indices = line.row * self._columns + line.columns
         self.frame_probability[indices] = probability
-        self.mosaic.add(indices, probability)
+        self.squares.add(indices, probability)
 
     def finish(self) -> None:
         """Learn that no more lines will come: nothing was waiting for them."""
+
+    def _logits(self, line: FrameLine, at_once: int) -> torch.Tensor:
+        """Ask the network, (n, squares, squares), about so many frames at once."""
+        parts = self._light.amplitudes(line, at_once, self.device)
+        return torch.cat([self._network(part).cpu() for part in parts])
 
 
 class ScanPredictor:
@@ -81,24 +120,39 @@ class ScanPredictor:
 
     Attributes
     ----------
-    mosaic
+    squares
         The map so far.
     """
 
-    def __init__(self, info: RunInfo, network: ScanNetwork, device: torch.device) -> None:
-        self.mosaic = ScanMap(info.plan)
+    def __init__(
+        self,
+        info: RunInfo,
+        network: ScanNetwork,
+        device: torch.device,
+        *,
+        warn: Warn = warn_in_python,
+    ) -> None:
+        self.squares = ScanMap(info.plan)
         self._network = network
-        self._light = _Light(info, device)
+        self._memory = Memory(network, device, warn)
+        self._light = _Light(info)
         self._plan = info.plan
         self._stream = ScanStream(network, info.plan.columns)
         self._waiting: dict[int, torch.Tensor] = {}
         self._entered = self._answered = 0
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self._memory.device
+
     @torch.inference_mode()
     def consume(self, line: FrameLine) -> None:
         """Take the valid frames of one scan line; those before it may come later."""
-        self.mosaic.see(line)
-        self._waiting[line.row] = self._features(line)
+        self.squares.see(line)
+        self._waiting[line.row] = self._memory.run(
+            lambda n: self._features(line, n), len(line.columns)
+        )
         while self._entered in self._waiting:
             self._enter(self._waiting.pop(self._entered))
 
@@ -108,47 +162,50 @@ class ScanPredictor:
         nothing = self._no_features()
         while self._entered < self._plan.rows:
             self._enter(self._waiting.pop(self._entered, nothing))
-        for answer in self._stream.finish():
+        for answer in self._memory.run(lambda _: self._stream.finish(), 1):
             self._answer(answer)
 
     def _enter(self, features: torch.Tensor) -> None:
         self._entered += 1
-        answer = self._stream.add(features)
+        answer = self._memory.run(lambda _: self._stream.add(features.to(self.device)), 1)
         if answer is not None:
             self._answer(answer)
 
     def _answer(self, logits: torch.Tensor) -> None:
-        self.mosaic.set_line(self._answered, logits.sigmoid().cpu().numpy())
+        self.squares.set_line(self._answered, logits.sigmoid().cpu().numpy())
         self._answered += 1
 
     def _no_features(self) -> torch.Tensor:
-        channels = self._network.enter.in_channels
-        return torch.zeros(channels, self._plan.columns, device=self._light.device)
+        return torch.zeros(self._network.architecture.channels, self._plan.columns)
 
-    def _features(self, line: FrameLine) -> torch.Tensor:
-        """Describe a line, (channels, columns)."""
+    def _features(self, line: FrameLine, at_once: int) -> torch.Tensor:
+        """Describe a line, (channels, columns) on the CPU, so many frames at once."""
         features = self._no_features()
         if len(line.columns):
-            off_um = torch.from_numpy(line.off_um).to(self._light.device)
-            amplitude = self._light.amplitude(line)
-            valid = self._network.features(amplitude, off_um, self._light.open_peak_e)
-            features[:, torch.from_numpy(line.columns)] = valid.T
+            amplitudes = self._light.amplitudes(line, at_once, self.device)
+            off_um = torch.split(torch.from_numpy(line.off_um).to(self.device), at_once)
+            valid = [
+                self._network.features(amplitude, off, self._light.open_peak_e).cpu()
+                for amplitude, off in zip(amplitudes, off_um, strict=True)
+            ]
+            features[:, torch.from_numpy(line.columns)] = torch.cat(valid).T
         return features
 
 
 class _Light:
-    """What a camera's numbers mean, on a device."""
+    """What a camera's numbers mean."""
 
-    def __init__(self, info: RunInfo, device: torch.device) -> None:
-        camera = info.instrument.camera
-        self.device = device
-        self.open_peak_e = camera.open_peak_e_per_ms * info.plan.exposure_ms
-        self._sensor = camera.sensor
+    def __init__(self, info: RunInfo) -> None:
+        self.open_peak_e = info.open_peak_e
+        self._sensor = info.instrument.camera.sensor
 
-    def amplitude(self, line: FrameLine) -> torch.Tensor:
-        """Amplitudes of a line's frames, (n, y, x)."""
-        adu = torch.from_numpy(line.images.astype(np.float32)).to(self.device)
-        return relative_amplitude(adu, self._sensor, self.open_peak_e)
+    def amplitudes(
+        self, line: FrameLine, at_once: int, device: torch.device
+    ) -> Iterator[torch.Tensor]:
+        """Amplitudes of a line's frames, (n, y, x) each of so many at most, on a device."""
+        adu = torch.from_numpy(line.images.astype(np.float32))
+        for part in torch.split(adu, at_once):
+            yield relative_amplitude(part.to(device), self._sensor, self.open_peak_e)
 
 
 def choose_device(name: str) -> torch.device:

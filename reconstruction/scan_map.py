@@ -1,40 +1,17 @@
 """The map of a scan whose squares are decided one by one, under their scan points."""
 
-from typing import Any, Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acquisition.frame import FrameLine
 from acquisition.plan import ScanPlan
+from configs.grid import LARGEST_GRID
 
 Float64 = NDArray[np.float64]
-_REACH: Final = 3
-"""Squares to every side from which a frame tells: those of the largest target."""
-
-
-class SquareMap(Protocol):
-    """What is known of the squares of a sample; all maps are (rows, columns)."""
-
-    @property
-    def probability(self) -> Float64:
-        """Probability that each square is open; NaN where nothing is known."""
-        ...
-
-    @property
-    def uncertainty(self) -> Float64:
-        """Standard deviation that goes with it."""
-        ...
-
-    @property
-    def is_open(self) -> NDArray[np.bool_]:
-        """Decision: probability at least one half; false where nothing is known."""
-        ...
-
-    @property
-    def count(self) -> NDArray[np.int64]:
-        """Number of frames that told of each square."""
-        ...
+_REACH: Final = LARGEST_GRID // 2
+"""Squares to every side from which a frame tells."""
 
 
 class ScanMap:
@@ -85,17 +62,18 @@ class ScanMap:
     @property
     def count(self) -> NDArray[np.int64]:
         """Number of frames whose 7 x 7 squares cover each square."""
-        padded = np.pad(self._frames, _REACH)
-        side = 2 * _REACH + 1
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
-        return self._crop(windows.sum(axis=(2, 3)))
+        return self._plan.crop(frames_around(self._frames))
 
     def _known(self, answer: int) -> Float64:
-        known: Float64 = np.where(self.count > 0, self._crop(self._answers[answer]), np.nan)
+        said = self._plan.crop(self._answers[answer])
+        known: Float64 = np.where(self.count > 0, said, np.nan)
         return known
 
-    def _crop(self, scan: NDArray[Any]) -> NDArray[Any]:
-        """Cut the sample's squares out of the scan."""
-        start = self._plan.margin
-        rows, columns = self._plan.sample_shape
-        return scan[start : start + rows, start : start + columns]
+
+def frames_around(frames: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Count frames, (rows, columns), in the 7 x 7 points around each."""
+    summed = np.pad(frames.astype(np.int64), _REACH)
+    for axis in (0, 1):
+        windows = np.lib.stride_tricks.sliding_window_view(summed, LARGEST_GRID, axis)
+        summed = windows.sum(axis=-1)
+    return summed

@@ -6,38 +6,41 @@ convolutional network looks at the points around. Points that are missing are ch
 zeros. Rows and columns are those of the scan.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import nn
 
+from configs.value import PositiveInt, Value
+
 _POSITION_UNIT_UM: Final = 0.02
 _LIGHT_UNIT_E: Final = 2000.0
-CONDITIONS: Final = 4
+_CONDITIONS: Final = 4
+"""Channels beside the components: that the point is there, (x, y) off its square, light."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScanArchitecture:
-    """Sizes of a scan network.
+class ScanArchitecture(Value):
+    """Sizes of a scan network."""
 
-    Attributes
-    ----------
-    image_px
-        Side of a frame.
-    components
-        That frames are projected on.
-    width
-        Channels.
-    blocks, reach
-        Residual blocks, and how many points to every side each one looks.
-    """
+    image_px: PositiveInt = 64
+    """Side of a frame."""
+    components: PositiveInt = 96
+    """That frames are projected on."""
+    width: PositiveInt = 128
+    """Channels of a block."""
+    blocks: PositiveInt = 6
+    reach: PositiveInt = 3
+    """Points to every side that a block looks at."""
 
-    image_px: int = 64
-    components: int = 96
-    width: int = 128
-    blocks: int = 6
-    reach: int = 3
+    @property
+    def channels(self) -> int:
+        """What describes a point."""
+        return self.components + _CONDITIONS
+
+    @property
+    def off_channels(self) -> slice:
+        """Which of them say, (x, y), by how much the beam was off its square."""
+        return slice(self.components + 1, self.components + 3)
 
     @property
     def delay(self) -> int:
@@ -80,7 +83,7 @@ class ScanNetwork(nn.Module):
         super().__init__()
         self.architecture = size = architecture
         self.projection = nn.Linear(size.image_px**2, size.components)
-        self.enter = nn.Conv2d(size.components + CONDITIONS, size.width, 1)
+        self.enter = nn.Conv2d(size.channels, size.width, 1)
         self.blocks = nn.ModuleList(_Block(size.width, size.reach) for _ in range(size.blocks))
         self.norm = _ChannelNorm(size.width)
         self.head = nn.Conv2d(size.width, 2, 1)
@@ -128,6 +131,25 @@ class ScanNetwork(nn.Module):
         return logits
 
 
+def lay_out(features: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Lay what describes points, (points, channels), on their scan.
+
+    Parameters
+    ----------
+    features
+        Of all points; what is said of missing ones is ignored.
+    valid
+        (rows, columns), bool: points that are not missing.
+
+    Returns
+    -------
+    torch.Tensor
+        (channels, rows, columns), zero at missing points.
+    """
+    there = torch.where(valid.flatten()[:, None], features, 0.0)
+    return there.reshape(*valid.shape, -1).movedim(-1, 0)
+
+
 class ScanStream:
     """A scan network that takes a scan line by line.
 
@@ -139,7 +161,7 @@ class ScanStream:
     def __init__(self, network: ScanNetwork, columns: int) -> None:
         self._network = network
         size = network.architecture
-        line = torch.zeros(1, size.width, 1, columns, device=network.head.weight.device)
+        line = torch.zeros(1, size.width, 1, columns)
         self._nothing = line
         self._seen = [[line] * size.reach for _ in range(size.blocks)]
 
@@ -151,26 +173,32 @@ class ScanStream:
         torch.Tensor or None
             (2, columns), logits of the line ``delay`` lines before, once there is one.
         """
-        return self._pass(self._network.enter(features[None, :, None]), 0)
+        seen = [*self._seen]
+        answer = self._pass(self._network.enter(features[None, :, None]), 0, seen)
+        self._seen = seen  # only now: what failed can be tried again
+        return answer
 
     def finish(self) -> list[torch.Tensor]:
         """Return the logits, (2, columns) each, of all lines that are still due."""
-        due = []
-        for first in range(len(self._seen)):
-            for _ in range(self._network.architecture.reach):
-                answer = self._pass(self._nothing, first)
-                if answer is not None:
-                    due.append(answer)
-        return due
+        seen, reach = [*self._seen], self._network.architecture.reach
+        due = [
+            self._pass(self._nothing, first, seen)
+            for first in range(len(seen))
+            for _ in range(reach)
+        ]
+        return [answer for answer in due if answer is not None]
 
-    def _pass(self, line: torch.Tensor, first: int) -> torch.Tensor | None:
+    def _pass(
+        self, line: torch.Tensor, first: int, seen: list[list[torch.Tensor]]
+    ) -> torch.Tensor | None:
         """Hand a line to one block, what it says to the next, and so on."""
         size = 2 * self._network.architecture.reach + 1
-        for number in range(first, len(self._seen)):
-            lines = [*self._seen[number], line]
+        device = self._network.head.weight.device  # may change between lines
+        for number in range(first, len(seen)):
+            lines = [each.to(device) for each in (*seen[number], line)]
             if len(lines) < size:
-                self._seen[number] = lines
+                seen[number] = lines
                 return None
-            self._seen[number] = lines[1:]
+            seen[number] = lines[1:]
             line = self._network.blocks[number](torch.cat(lines, dim=2))
         return self._network.answer(line)[0, :, 0]

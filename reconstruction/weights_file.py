@@ -1,94 +1,54 @@
-"""Weights on disk: tensors, and what they were trained for."""
+"""Weights on disk: tensors, and in the metadata what there is to know of them."""
 
 import hashlib
 import json
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final, Literal, TypeVar
 
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 from torch import nn
 
-from configs.errors import ReconstructionError
-from configs.optics import Optics
+from configs.drafts import in_place
+from configs.errors import ReconstructionError, RunStoreError
+from configs.value import Value
+from reconstruction.trained import TrainedFor, TrainingFacts
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
+Model = Literal["scan", "frame"]
+Tensors = dict[str, torch.Tensor]
+Metadata = dict[str, str]
+Fact = TypeVar("Fact", bound=Value)
+Network = TypeVar("Network", bound=nn.Module)
 _FORMAT: Final = "opticalnet-weights-1"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedFor:
-    """The instrument that weights know.
-
-    Attributes
-    ----------
-    optics
-        Nominal.
-    tolerance
-        By what fraction an optical parameter, named as in ``optics.beam.fwhm_nm``, may
-        differ from it.
-    pitch_nm
-        Step of the scan.
-    """
-
-    optics: Optics
-    tolerance: Mapping[str, float]
-    pitch_nm: float
-
-    def check(self, name: str, optics: Optics, pitch_nm: float) -> None:
-        """Raise ``ReconstructionError`` if another instrument is too different."""
-        if pitch_nm != self.pitch_nm:
-            raise _misfit(name, "pitch_nm", f"{self.pitch_nm:g}", pitch_nm)
-        trained = dict(_flat(self.optics.model_dump(mode="json")))
-        wanted = dict(_flat(optics.model_dump(mode="json")))
-        for key in sorted(trained.keys() | wanted.keys()):
-            nominal, value = trained.get(key), wanted.get(key)
-            share = self.tolerance.get(key, 0.0)
-            if nominal == value or (share and _near(nominal, value, share)):
-                continue
-            allowed = f"{nominal} within {share:.0%}" if share else str(nominal)
-            raise _misfit(name, f"optics.{key}", allowed, value)
+_TRAINED_FOR: Final = ("optics", "tolerance", "pitch_nm")
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """Weights that were read.
+    """What a file says of its weights.
 
     Attributes
     ----------
     path, sha256
         Of the file.
-    architecture
-        Sizes of the network, by name.
     trained_for
-        What they know.
-    tensors
-        By name, in single precision.
+        The instrument that they know.
+    training
+        How they came about; ``None``: not noted then.
+    start
+        What the training began with; ``None``: with nothing.
     """
 
     path: Path
     sha256: str
-    architecture: Mapping[str, Any]
     trained_for: TrainedFor
-    tensors: Mapping[str, torch.Tensor]
-
-    def fill(self, network: nn.Module, device: torch.device | str) -> None:
-        """Give a network its weights, ready to predict, on a device."""
-        try:
-            network.load_state_dict(dict(self.tensors))
-        except RuntimeError as error:
-            raise ReconstructionError(
-                f"weights {self.path}: expected tensors of the stated sizes, got: {error};"
-                " train them again"
-            ) from error
-        network.to(device).eval().requires_grad_(False)
+    training: TrainingFacts | None
+    start: str | None
 
 
 def shipped_weights(model: str) -> Path:
@@ -98,81 +58,146 @@ def shipped_weights(model: str) -> Path:
 
 
 def weights_metadata(
-    model: str, architecture: "DataclassInstance", trained_for: TrainedFor
-) -> dict[str, str]:
+    model: Model, architecture: Value, trained_for: TrainedFor, start: str | None = None
+) -> Metadata:
     """Return what stands beside weights; ``model`` names what can read them."""
-    return {
+    metadata = {
         "format": _FORMAT,
         "model": model,
-        "architecture": json.dumps(asdict(architecture)),
+        "architecture": architecture.model_dump_json(),
         "optics": trained_for.optics.model_dump_json(),
-        "tolerance": json.dumps(dict(trained_for.tolerance)),
+        "tolerance": json.dumps(trained_for.tolerance),
         "pitch_nm": json.dumps(trained_for.pitch_nm),
     }
+    return metadata if start is None else metadata | {"start": start}
 
 
 def halve(source: Path, path: Path) -> None:
     """Write weights again in half precision, which they need not more than; facts stay."""
-    with safetensors.safe_open(str(source), framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name).half() for name in file.keys()}  # noqa: SIM118
-    safetensors.torch.save_file(tensors, path, metadata)
+    tensors, metadata = read_tensors(source)
+    halved = {name: tensor.half() for name, tensor in tensors.items()}
+    with in_place(path) as draft:
+        draft.write_bytes(safetensors.torch.save(halved, metadata))
 
 
-def read_weights(path: Path, model: str) -> WeightsFile:
-    """Read weights of a model.
+def read_tensors(
+    path: Path, error_kind: type[ReconstructionError | RunStoreError] = ReconstructionError
+) -> tuple[Tensors, Metadata]:
+    """Read a safetensors file and its metadata; what goes wrong is of a kind, in a line."""
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _unreadable(path, error, error_kind) from error
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read what stands beside weights, and no tensor.
 
     Raises
     ------
     ReconstructionError
-        If the file is none, or one of another model.
+        If it is no safetensors file.
     """
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            return file.metadata() or {}
     except (OSError, safetensors.SafetensorError) as error:
+        raise _unreadable(path, error, ReconstructionError) from error
+
+
+def read_fact(kind: type[Fact], name: str, metadata: Metadata, path: Path) -> Fact:
+    """Return a value that stands beside weights as JSON.
+
+    Raises
+    ------
+    ReconstructionError
+        If it does not, or is none of its kind.
+    """
+    try:
+        return kind.model_validate_json(metadata.get(name, ""))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([name, *map(str, first["loc"])])
         raise ReconstructionError(
-            f"weights {path}: expected a readable safetensors file, got: {error}; check the"
-            " path"
+            f"weights {path}: expected their {name} beside them, got {where}: {first['msg']};"
+            " train them again"
         ) from error
+
+
+def parse_weights(metadata: Metadata, path: Path, model: Model) -> WeightsFile:
+    """Return what a file says of the weights of a model.
+
+    Raises
+    ------
+    ReconstructionError
+        If they are of something else, or what is said of them is wrong.
+    """
     for key, expected in (("format", _FORMAT), ("model", model)):
         if metadata.get(key) != expected:
             raise ReconstructionError(
                 f"weights {path}: expected {key} {expected}, got {metadata.get(key)};"
                 " train others with opticalnet train"
             )
+    joined = ", ".join(f'"{key}": {metadata.get(key, "null")}' for key in _TRAINED_FOR)
+    trained = {"instrument": f"{{{joined}}}"}
+    training = None
+    if "training" in metadata:
+        training = read_fact(TrainingFacts, "training", metadata, path)
+    return WeightsFile(
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        trained_for=read_fact(TrainedFor, "instrument", trained, path),
+        training=training,
+        start=metadata.get("start"),
+    )
+
+
+def filled(make: Callable[[], Network], tensors: Tensors, path: Path) -> Network:
+    """Make a network and give it weights, in single precision, ready to predict.
+
+    Raises
+    ------
+    ReconstructionError
+        If they are not of its sizes, or no numbers.
+    """
     try:
-        architecture = json.loads(metadata["architecture"])
-        trained_for = TrainedFor(
-            Optics.model_validate_json(metadata["optics"]),
-            json.loads(metadata["tolerance"]),
-            json.loads(metadata["pitch_nm"]),
-        )
-    except (KeyError, ValueError) as error:
+        with torch.device("meta"):  # sizes are the file's word: they get no memory yet
+            network = make()
+    except (RuntimeError, TypeError) as error:
         raise ReconstructionError(
-            f"weights {path}: expected to read there what they were trained for, got: {error};"
-            " train them again"
+            f"weights {path}: expected sizes that torch can count, got larger ones; train them"
+            " again"
         ) from error
-    return WeightsFile(path, sha256, architecture, trained_for, tensors)
+    try:
+        network.load_state_dict(_single(tensors, path), assign=True)
+    except RuntimeError as error:
+        reason = str(error).partition("\n\t")[2].splitlines()[0]
+        raise ReconstructionError(
+            f"weights {path}: expected tensors of the stated sizes, got: {reason}; train them"
+            " again"
+        ) from error
+    return network.eval().requires_grad_(False)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+def _single(tensors: Tensors, path: Path) -> Tensors:
+    """Copy weights, single precision, as the file leaves them where they are in it."""
+    copied = {}
+    for name, tensor in tensors.items():
+        kind = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        copied[name] = tensor.to(kind, copy=True)
+        if not copied[name].isfinite().all():
+            raise ReconstructionError(
+                f"weights {path}: expected finite numbers, got others in {name}; train them"
+                " again"
+            )
+    return copied
 
 
-def _near(nominal: Any, value: Any, share: float) -> bool:
-    numbers = isinstance(nominal, int | float) and isinstance(value, int | float)
-    return numbers and math.isclose(nominal, value, rel_tol=0, abs_tol=share * abs(nominal))
-
-
-def _misfit(name: str, key: str, expected: str, got: object) -> ReconstructionError:
-    return ReconstructionError(
-        f"weights {name} do not fit: {key} expected {expected}, got {got};"
-        " train others with opticalnet train"
+def _unreadable(
+    path: Path, error: Exception, error_kind: type[ReconstructionError | RunStoreError]
+) -> ReconstructionError | RunStoreError:
+    return error_kind(
+        f"{path}: expected a readable safetensors file, got: {error}; check the path"
     )

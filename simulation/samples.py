@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
-from configs.geometry import SQUARE_NM
+from configs.geometry import SQUARE_NM, SQUARE_UM
 from configs.sample import (
     AnySample,
     Block,
@@ -37,7 +37,6 @@ from simulation.rasterise import covered_area, resample
 
 Float64 = NDArray[np.float64]
 
-_PITCH_UM: Final = SQUARE_NM / 1000
 _NAMED: Final[dict[str, Drawing]] = {
     "ss": Star(),
     "light": Light(),
@@ -160,7 +159,7 @@ def _cells(config: AnySample, seed: int) -> Float64:
         shape = shapely.union_all(features)
     else:
         shape = mill(features, config.fabrication, seed)
-    return covered_area(shape, config.squares * n, _PITCH_UM / n)
+    return covered_area(shape, config.squares * n, SQUARE_UM / n)
 
 
 def _features(config: Drawing, seed: int) -> shapes.Features:
@@ -171,10 +170,10 @@ def _features(config: Drawing, seed: int) -> shapes.Features:
         case Light():
             return shapes.brush_strokes(side_um)
         case Block(squares=squares, density=density):
-            return shapes.boxes(shapes.random_squares(squares, density, seed), _PITCH_UM)
+            return shapes.boxes(shapes.random_squares(squares, density, seed), SQUARE_UM)
         case Grating(period_nm=period_nm, duty=duty, angle_deg=angle_deg):
             return shapes.bars(period_nm / 1000, duty, angle_deg, side_um)
         case Qr(modules=modules, module_nm=module_nm):
             return shapes.boxes(shapes.qr_modules(modules, seed), module_nm / 1000)
         case Text(text=text):
-            return shapes.letters(text, side_um - 2 * _PITCH_UM)
+            return shapes.letters(text, side_um - 2 * SQUARE_UM)

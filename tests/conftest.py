@@ -1,5 +1,7 @@
 """Pieces that tests of several folders share."""
 
+import signal
+
 import pytest
 
 from acquisition.plan import ScanPlan
@@ -9,6 +11,14 @@ from acquisition.store import RunInfo
 from configs.instrument import InstrumentConfig
 from simulation.clock import VirtualClock
 from simulation.instant import InstantStage, PositionCamera
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Take Ctrl-C, here and in what is started, even where a shell's ``&`` had it ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.fixture

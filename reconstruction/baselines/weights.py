@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import ValidationError
 from torch import nn
 
 from configs.errors import ReconstructionError
@@ -12,7 +11,8 @@ from configs.optics import Optics
 from configs.recipe import Recipe
 from configs.value import PositiveInt, Value
 from reconstruction.baselines.registry import make_baseline
-from reconstruction.learning.records import TrainingFacts, parse_facts, read_tensors
+from reconstruction.trained import TrainingFacts
+from reconstruction.weights_file import filled, read_fact, read_tensors
 
 FORMAT: Final = "opticalnet-baseline-1"
 
@@ -64,25 +64,12 @@ def load_baseline(path: str | Path) -> Baseline:
         If the file is none, or does not hold what it says.
     """
     path = Path(path)
-    tensors, metadata = read_tensors(path, ReconstructionError)
+    tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise ReconstructionError(
             f"weights {path}: expected format {FORMAT}, got {metadata.get('format')};"
             " train them with opticalnet train"
         )
-    try:
-        info = BaselineInfo.model_validate_json(metadata.get("baseline", ""))
-    except ValidationError as error:
-        raise ReconstructionError(
-            f"weights {path}: expected a baseline of this version, got"
-            f" {error.errors()[0]['msg']}; train it again"
-        ) from error
-    network = make_baseline(info.model, info.grid, info.image_px)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ReconstructionError(
-            f"weights {path}: expected those of {info.model}, got: {error}; train them again"
-        ) from error
-    facts = parse_facts(metadata, path)
-    return Baseline(network.eval().requires_grad_(False), info, facts)
+    info = read_fact(BaselineInfo, "baseline", metadata, path)
+    network = filled(lambda: make_baseline(info.model, info.grid, info.image_px), tensors, path)
+    return Baseline(network, info, read_fact(TrainingFacts, "training", metadata, path))

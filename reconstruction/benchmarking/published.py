@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 SOURCE: Final = "OpticalNet, CVPR 2025"
+EPOCHS: Final = 500
+"""Of its trainings."""
 Percent = tuple[float, float, float]
 """Accuracy, F1, Jaccard index, the last two means of both classes."""
 

@@ -2,20 +2,16 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import get_args
 
-from configs.errors import ConfigError, ReconstructionError
-from configs.grid import check_grid
+from configs.errors import ConfigError
+from configs.grid import LARGEST_GRID, check_grid
 from configs.optics import Optics
 from reconstruction.baselines.weights import FORMAT as BASELINE
 from reconstruction.baselines.weights import load_baseline
 from reconstruction.exporting.raw_models import RawFrames, RawLevels, RawModel, RawScan
-from reconstruction.frame_network import TARGET, FrameArchitecture, FrameNetwork
-from reconstruction.learning.records import read_tensors
-from reconstruction.scan_network import ScanArchitecture, ScanNetwork
-from reconstruction.weights_file import WeightsFile, read_weights, shipped_weights
-
-_SHIPPED: Final = ("frame", "scan")
+from reconstruction.load import load_network
+from reconstruction.weights_file import Model, WeightsFile, read_metadata, shipped_weights
 
 
 def open_model(weights: str, grid: int | None) -> RawModel:
@@ -35,19 +31,17 @@ def open_model(weights: str, grid: int | None) -> RawModel:
     ReconstructionError
         If the file is missing, or holds no weights.
     """
-    path = shipped_weights(weights) if weights in _SHIPPED else Path(weights)
-    _, metadata = read_tensors(path, ReconstructionError)
+    path = shipped_weights(weights) if weights in get_args(Model) else Path(weights)
+    metadata = read_metadata(path)
     if metadata.get("format") == BASELINE:
         return _baseline(path, grid)
     if metadata.get("model") == "scan":
         return _scan(path, grid)
-    return _frame(path, TARGET if grid is None else check_grid(grid))
+    return _frame(path, LARGEST_GRID if grid is None else check_grid(grid))
 
 
 def _frame(path: Path, grid: int) -> RawModel:
-    weights = read_weights(path, "frame")
-    network = FrameNetwork(FrameArchitecture(**weights.architecture))
-    weights.fill(network, "cpu")
+    network, weights = load_network(path, "frame")
     facts = {"model": f"frame network, grid {grid}"} | _facts(weights)
     return RawFrames(network, grid, weights.trained_for.optics, facts)
 
@@ -58,9 +52,7 @@ def _scan(path: Path, grid: int | None) -> RawModel:
             f"grid: expected none for a scan network, got {grid}: it tells of the square under"
             " each point; leave out --grid"
         )
-    weights = read_weights(path, "scan")
-    network = ScanNetwork(ScanArchitecture(**weights.architecture))
-    weights.fill(network, "cpu")
+    network, weights = load_network(path, "scan")
     facts = {"model": "scan network"} | _facts(weights)
     return RawScan(network, weights.trained_for.optics, facts)
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from configs.optics import Optics
+from reconstruction.baselines.sources import level_amplitude
 from reconstruction.exporting.examples import OPEN_PEAK_E, SENSOR, scan_frames
 from reconstruction.frame_network import centre
-from reconstruction.learning.sources import level_amplitude
-from reconstruction.scan_network import ScanNetwork
+from reconstruction.scan_network import ScanNetwork, lay_out
 
 Axes = tuple[str, ...]
 Tensors = tuple[torch.Tensor, ...]
@@ -61,8 +61,8 @@ class RawModel(nn.Module, ABC):
         """Return inputs for ``forward``: all frames of a simulated scan of that many points."""
 
 
-class RawFrames(RawModel):
-    """A frame network, or a baseline that was trained on digital numbers.
+class RawSingle(RawModel):
+    """A network that looks at one frame at a time.
 
     Parameters
     ----------
@@ -74,7 +74,6 @@ class RawFrames(RawModel):
         As for ``RawModel``.
     """
 
-    inputs: ClassVar[Mapping[str, Axes]] = {"frames": ("batch", "y", "x"), **_SENSOR}
     outputs: ClassVar[Mapping[str, Axes]] = {"probability": ("batch", "y", "x")}
 
     def __init__(
@@ -82,6 +81,16 @@ class RawFrames(RawModel):
     ) -> None:
         super().__init__(network, optics, facts)
         self.grid = grid
+
+    def squares(self, amplitude: torch.Tensor) -> torch.Tensor:
+        """Map amplitudes, (batch, y, x), to probabilities, (batch, grid, grid)."""
+        return centre(self.network(amplitude), self.grid).sigmoid()
+
+
+class RawFrames(RawSingle):
+    """A frame network, or a baseline that was trained on digital numbers."""
+
+    inputs: ClassVar[Mapping[str, Axes]] = {"frames": ("batch", "y", "x"), **_SENSOR}
 
     def forward(
         self,
@@ -91,26 +100,25 @@ class RawFrames(RawModel):
         open_peak_e: torch.Tensor,
     ) -> torch.Tensor:
         """Map digital numbers, (batch, y, x), to probabilities, (batch, grid, grid)."""
-        amplitude = _amplitude(frames, offset_adu, gain_e_per_adu, open_peak_e)
-        return centre(self.network(amplitude), self.grid).sigmoid()
+        return self.squares(_amplitude(frames, offset_adu, gain_e_per_adu, open_peak_e))
 
     def example(self, rows: int, columns: int) -> Tensors:
         """Return frames of a simulated scan as a batch."""
         return scan_frames(self.optics, rows, columns).flatten(0, 1), *_sensor()
 
 
-class RawLevels(RawFrames):
+class RawLevels(RawSingle):
     """A baseline that was trained on levels of 8 bit, which tell nothing of a sensor."""
 
     inputs: ClassVar[Mapping[str, Axes]] = {"frames": ("batch", "y", "x")}
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Map levels from 0 to 255, (batch, y, x), to probabilities, (batch, grid, grid)."""
-        return centre(self.network(level_amplitude(frames)), self.grid).sigmoid()
+        return self.squares(level_amplitude(frames))
 
     def example(self, rows: int, columns: int) -> Tensors:
         """Return frames of a simulated scan as a batch, the brightest pixel white."""
-        frames, *_ = super().example(rows, columns)
+        frames = scan_frames(self.optics, rows, columns).flatten(0, 1)
         light = (frames - SENSOR.offset_adu).clamp(min=0)
         return ((255 * light / light.max()).round(),)
 
@@ -159,8 +167,7 @@ class RawScan(RawModel):
             off_um.flatten(0, 1),
             open_peak_e,  # a tensor does as well
         )
-        features = torch.where(valid.flatten()[:, None], features, 0.0)
-        scan = features.reshape(*valid.shape, -1).movedim(2, 0)  # (channels, rows, columns)
+        scan = lay_out(features, valid)  # (channels, rows, columns)
         probability, coverage = self.network(scan[None])[0].sigmoid()
         return probability, coverage
 

@@ -13,7 +13,7 @@ class Board:
     Parameters
     ----------
     folder
-        Of the training.
+        Where the training is kept.
     watcher
         Told if TensorBoard is missing.
     """

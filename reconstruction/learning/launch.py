@@ -15,8 +15,14 @@ import torch
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from configs.errors import ConfigError, ReconstructionError
-from reconstruction.learning.loop import Loop
-from reconstruction.learning.records import read_state
+from reconstruction.learning.loop import Loop, free_memory
+from reconstruction.learning.records import (
+    STATE,
+    Records,
+    check_free,
+    clear_folder,
+    read_state,
+)
 from reconstruction.learning.task import Task
 from reconstruction.learning.watcher import Row, Watcher
 
@@ -41,7 +47,7 @@ class Devices:
     kind
         A CPU or CUDA GPUs.
     count
-        Of them; each has a process and a share of every batch.
+        How many; each has a process and a share of every batch.
     precision
         Single, or mixed with bfloat16.
 
@@ -62,6 +68,14 @@ class Devices:
                 f"devices: expected 1 to {there} of kind {self.kind.type}, got {self.count}"
             )
 
+    def check_shares(self, batch: int) -> None:
+        """Raise ``ConfigError`` unless all get as much of every batch."""
+        if batch % self.count:
+            raise ConfigError(
+                f"devices: expected a divisor of the batch of {batch}, got {self.count};"
+                " change one of them"
+            )
+
 
 def train(
     make_task: Callable[[], Task],
@@ -70,14 +84,17 @@ def train(
     *,
     origin: str = "",
     resume: bool = False,
+    overwrite: bool = False,
     make_watcher: Callable[[], Watcher] = Watcher,
 ) -> list[Row]:
     """Train a task; return its log.
 
+    An earlier training in the folder stays until all that is asked for has been found good.
+
     Parameters
     ----------
     make_task
-        Makes the task, the same in every process; with several devices it is pickled.
+        Makes a new task, the same in every process; with several devices it is pickled.
     folder
         Where ``records`` puts its files.
     devices
@@ -86,6 +103,8 @@ def train(
         Kept with the state, for ``read_state`` to give back: what makes the task again.
     resume
         Whether to go on from the folder's state.
+    overwrite
+        Whether an earlier training in the folder may go.
     make_watcher
         Makes whoever is told how it goes, in the first process.
 
@@ -94,15 +113,19 @@ def train(
     ConfigError
         If Lightning Fabric is not installed.
     ReconstructionError
-        If the training diverges, runs out of memory, or loses a process.
+        If the training diverges, several devices run out of memory, or a process is lost.
     RunStoreError
-        If the folder cannot be read or written.
+        If the folder is taken, or cannot be read or written.
     """
-    fabric = _fabric(devices)
+    if not resume:
+        check_free(folder, overwrite=overwrite)
+    fabric, has_spare = _fabric(devices), devices.count == 1 and devices.kind.type != "cpu"
+    cpu = Devices(torch.device("cpu"), precision=devices.precision)
     with _one_line(folder):
         rows: list[Row] = fabric.launch(
             partial(
-                _process,
+                train_in_process,
+                spare=_fabric(cpu) if has_spare else None,
                 make_task=make_task,
                 folder=folder,
                 origin=origin,
@@ -111,6 +134,38 @@ def train(
             )
         )
     return rows
+
+
+def train_in_process(
+    fabric: "Fabric",
+    *,
+    spare: "Fabric | None",
+    make_task: Callable[[], Task],
+    folder: Path,
+    origin: str,
+    resume: bool,
+    make_watcher: Callable[[], Watcher],
+) -> list[Row]:
+    """Do what ``train`` does, in one of its processes.
+
+    Where memory is too small for the smallest part of a batch, it goes on with the spare
+    device, if there is one, after the last epoch that was kept.
+    """
+    attempt = partial(_attempt, make_task=make_task, folder=folder, origin=origin)
+    with make_watcher() if fabric.is_global_zero else Watcher() as watcher:
+        try:
+            return attempt(fabric, watcher, resume=resume)
+        except torch.OutOfMemoryError as error:
+            if spare is None:
+                raise ReconstructionError(
+                    "training: expected memory for the network, its optimiser and a batch,"
+                    " a device has too little; take a smaller batch, a single device, or"
+                    " --device cpu"
+                ) from error
+        # Out of the handler: what it holds of the failed attempt is free by now.
+        free_memory()
+        watcher.say("out of memory: goes on on the CPU, after the last epoch that was kept")
+        return attempt(spare, watcher, resume=(folder / STATE).exists())
 
 
 def _fabric(devices: Devices) -> "Fabric":
@@ -130,25 +185,22 @@ def _fabric(devices: Devices) -> "Fabric":
     return made
 
 
-def _process(
+def _attempt(
     fabric: "Fabric",
+    watcher: Watcher,
     *,
     make_task: Callable[[], Task],
     folder: Path,
     origin: str,
     resume: bool,
-    make_watcher: Callable[[], Watcher],
 ) -> list[Row]:
-    """Train in one process; what it returns counts in the first one."""
+    """Train on one device; the log that it returns counts in the first process."""
     state = read_state(folder) if resume else None
-    with make_watcher() if fabric.is_global_zero else Watcher() as watcher:
-        try:
-            return Loop(fabric, make_task(), state, watcher).run(folder, origin)
-        except torch.OutOfMemoryError as error:
-            raise ReconstructionError(
-                "training: expected memory for the network and its optimiser, the device has"
-                " too little; free some, or take --device cpu"
-            ) from error
+    records = Records(folder, make_task(), origin, state.rows if state else [])
+    if not resume and fabric.is_global_zero:
+        clear_folder(folder)
+    Loop(fabric, records, state, watcher).run()
+    return records.rows
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import gc
 import math
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -16,7 +15,7 @@ import torch
 from configs.errors import ReconstructionError
 from reconstruction.learning.board import Board
 from reconstruction.learning.records import Records, TrainingState
-from reconstruction.learning.task import SCORE, Batch, Task
+from reconstruction.learning.task import SCORE, Batch
 from reconstruction.learning.watcher import Row, Watcher
 from simulation.streams import Stream, derived_seed
 
@@ -37,8 +36,8 @@ class Loop:
     ----------
     fabric
         Launched: devices, processes, precision.
-    task
-        What is trained; made alike in every process.
+    records
+        Of a task that is made alike in every process; its rows are the epochs done so far.
     state
         To go on from, or None.
     watcher
@@ -46,34 +45,40 @@ class Loop:
     """
 
     def __init__(
-        self, fabric: "Fabric", task: Task, state: TrainingState | None, watcher: Watcher
+        self,
+        fabric: "Fabric",
+        records: Records,
+        state: TrainingState | None,
+        watcher: Watcher,
     ) -> None:
         self._fabric = fabric
-        self._task = task
+        self._task = task = records.task
         self._watcher = watcher
-        self._rows = [] if state is None else state.rows
-        self._largest_part: int | None = None
+        self._records = records
+        self._parts = 1
         if state is not None:
             state.restore_network(task)
         self._network, self._optimiser = fabric.setup(task.network, task.optimiser)
         if state is not None:
             state.restore_optimiser(self._optimiser)
 
-    def run(self, folder: Path, origin: str) -> list[Row]:
-        """Train the epochs that are left; return the whole log.
+    def run(self) -> None:
+        """Train the epochs that are left.
 
         Raises
         ------
         ReconstructionError
-            If the loss is no number any more, or memory is too small for two frames.
+            If the loss is no number any more.
         RunStoreError
             If the folder cannot be written.
+        torch.OutOfMemoryError
+            If memory is too small for a batch, and for two frames in a single process.
         """
-        task, done = self._task, len(self._rows)
-        records = Records(folder, task, origin, self._rows)
+        task, records = self._task, self._records
+        done = len(records.rows)
         with ExitStack() as stack:
             if self._fabric.is_global_zero:
-                board = Board(folder, self._watcher)
+                board = Board(records.folder, self._watcher)
                 stack.callback(board.close)
                 stack.callback(records.finish)
             self._watcher.begin(done, task.epochs, task.steps)
@@ -85,7 +90,6 @@ class Loop:
                     records.add(row, self._optimiser)
                     board.add(row)
                     self._watcher.epoch(row)
-        return records.rows
 
     def _train(self, epoch: int) -> float:
         """Train an epoch; return its mean loss."""
@@ -113,38 +117,36 @@ class Loop:
             try:
                 loss = self._gradients(batch)
             except torch.OutOfMemoryError:
+                if self._more_parts(len(batch[0])) == self._parts:
+                    raise
                 loss = None
             if loss is not None:
                 self._optimiser.step()
                 return loss
             # Out of the handler: what it holds of the failed attempt is free by now.
-            self._make_parts_smaller(len(batch[0]))
+            self._take_more_parts(len(batch[0]))
 
     def _gradients(self, batch: Batch) -> torch.Tensor:
         self._optimiser.zero_grad()
         count = len(batch[0])
         total = torch.zeros((), device=self._fabric.device)
-        largest = self._largest_part or count
-        for start in range(0, count, largest):
-            part = tuple(tensor[start : start + largest] for tensor in batch)
+        for part in zip(*(tensor.tensor_split(self._parts) for tensor in batch), strict=True):
             loss = self._task.loss(self._network, part) * (len(part[0]) / count)
             self._fabric.backward(loss)
             total += loss.detach()
         return total
 
-    def _make_parts_smaller(self, count: int) -> None:
-        part = min(self._largest_part or count, count) // 2
-        if part < _FEWEST_FRAMES or self._fabric.world_size > 1:
-            raise ReconstructionError(
-                f"training: expected memory for a batch of {count}, the device has too little;"
-                " give a smaller batch in the recipe, or take --device cpu"
-            )
-        self._largest_part = part
+    def _more_parts(self, count: int) -> int:
+        if self._fabric.world_size > 1:
+            return self._parts
+        return max(self._parts, min(2 * self._parts, count // _FEWEST_FRAMES))
+
+    def _take_more_parts(self, count: int) -> None:
+        self._parts = self._more_parts(count)
         self._optimiser.zero_grad()
-        gc.collect()
-        if self._fabric.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self._watcher.say(f"out of memory: batches of {count} now go in parts of {part}")
+        free_memory()
+        largest = math.ceil(count / self._parts)
+        self._watcher.say(f"out of memory: batches of {count} now go in parts of {largest}")
 
     def _checked(self, mean: torch.Tensor, epoch: int) -> float:
         """Return the mean loss of all processes; stop where it is none."""
@@ -156,11 +158,9 @@ class Loop:
     def _check_finite(self, value: float, epoch: int) -> None:
         if math.isfinite(value):
             return
-        best = max(self._rows, key=lambda row: row[SCORE], default=None)
-        kept = "nothing was kept" if best is None else f"epoch {best['epoch']:.0f} is kept"
         raise ReconstructionError(
             f"training diverged: expected finite numbers, got {value} in epoch {epoch + 1};"
-            f" {kept}: train again with a smaller learning_rate"
+            f" {self._records.kept()}: train again with a smaller learning_rate"
         )
 
     def _row(self, epoch: int, loss: float, began: float) -> Row:
@@ -175,3 +175,10 @@ class Loop:
             "learning_rate": self._optimiser.param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - began, 3),
         }
+
+
+def free_memory() -> None:
+    """Give back what nobody holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -12,14 +12,23 @@ from typing import Final
 import torch
 
 _WAVES: Final = 12
+"""Plane waves that a smooth shape is the sum of."""
 _POINTS_PER_CELL: Final = 2
+"""Points along a side of a cell, that areas are counted by."""
 _PERIOD_SQUARES: Final = (1.2, 16.0)
+"""Shortest and longest mean period of the waves."""
 _DENSITY: Final = (0.05, 0.65)
+"""Least and largest fraction of random squares that are open."""
 _SHARE_OF_SQUARES: Final = 0.45
+"""Fraction of the fields that show random squares."""
 _SHARE_OF_LARGE_SQUARES: Final = 0.15
+"""Of these, the fraction whose squares are larger."""
 _LARGE_SQUARES: Final = (2, 5)
+"""Sides of larger ones, in squares, the last left out."""
 _SHARE_BENT: Final = 0.5
+"""Fraction of the smooth shapes that are bent."""
 _SHARE_WITH_EDGE: Final = 0.3
+"""Fraction of all fields that end at a straight edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,7 @@ class PatternMaker:
     squares, cells_per_square
         Squares along a side of the field, and cells along a side of a square.
     generator
-        Source of all randomness.
+        What all randomness comes from.
     """
 
     squares: int

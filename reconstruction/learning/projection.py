@@ -1,5 +1,7 @@
 """What frames are projected on: the principal components of fresh ones."""
 
+from typing import Final
+
 import torch
 from torch import nn
 
@@ -7,8 +9,9 @@ from reconstruction.learning.scans import ScanMaker
 from reconstruction.learning.symmetry import SYMMETRIES, transformed
 from simulation.streams import Stream, torch_stream
 
-_SCANS = 48
-_EVERY = 12
+_SCANS: Final = 48
+_EVERY: Final = 12
+"""One frame in so many counts."""
 
 
 @torch.no_grad()

@@ -7,42 +7,26 @@ where that is installed: the log.
 
 import csv
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import safetensors
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 
-from configs.errors import ReconstructionError, RunStoreError
+from configs.drafts import in_place
+from configs.errors import RunStoreError
 from configs.software import versions
-from configs.value import PositiveInt, Value
 from reconstruction.learning.task import SCORE, Task
 from reconstruction.learning.watcher import Row
+from reconstruction.trained import TrainingFacts
+from reconstruction.weights_file import Tensors, read_fact, read_metadata, read_tensors
 
 STATE: Final = "last.safetensors"
 WEIGHTS: Final = "weights.safetensors"
 LOG: Final = "log.csv"
 _FORMAT: Final = "opticalnet-training-1"
 _SOFTWARE: Final = ("opticalnet", "torch", "monai", "lightning-fabric", "numpy")
-
-Tensors = dict[str, torch.Tensor]
-
-
-class TrainingFacts(Value):
-    """How weights came about; kept with them as ``training``."""
-
-    epoch: PositiveInt
-    """The weights are those after this one."""
-    epochs_done: PositiveInt
-    epochs_planned: PositiveInt
-    seed: int
-    software: dict[str, str]
-    validation: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +40,7 @@ class TrainingState:
     rows
         Its log.
     tensors
-        Of network and optimiser.
+        Weights of the network, moments of the optimiser.
     """
 
     origin: str
@@ -90,18 +74,24 @@ class Records:
         As in ``TrainingState``.
     rows
         The log so far.
+
+    Attributes
+    ----------
+    folder, task, rows
+        As given; rows grow in the process that writes.
     """
 
     def __init__(self, folder: Path, task: Task, origin: str, rows: list[Row]) -> None:
         self.rows = rows
-        self._folder = folder
-        self._task = task
+        self.folder = folder
+        self.task = task
         self._origin = origin
+        self._remedy = f"make room, then go on with --resume {folder}"
 
     def add(self, row: Row, optimiser: torch.optim.Optimizer) -> None:
         """Keep an epoch; the state comes last but for the log, which follows from it."""
         is_best = all(row[SCORE] > earlier[SCORE] for earlier in self.rows)
-        network = self._task.network.state_dict()
+        network = self.task.network.state_dict()
         if is_best:
             self._write(WEIGHTS, dict(network), self._weights_metadata(row))
         tensors = {f"network.{name}": tensor for name, tensor in network.items()}
@@ -110,20 +100,25 @@ class Records:
         rows = json.dumps([*self.rows, row])
         self._write(STATE, tensors, {"format": _FORMAT, "origin": self._origin, "rows": rows})
         self.rows.append(row)
-        _in_place(self._folder / LOG, self._write_rows)
+        self._write_rows()
+
+    def kept(self) -> str:
+        """Say which epoch's weights are there; other processes see what the first wrote."""
+        path = self.folder / WEIGHTS
+        if not path.exists():
+            return "nothing was kept"
+        facts = read_fact(TrainingFacts, "training", read_metadata(path), path)
+        return f"epoch {facts.epoch} is kept"
 
     def finish(self) -> None:
         """Note beside the best weights how many epochs there have been by now."""
-        path = self._folder / WEIGHTS
+        path = self.folder / WEIGHTS
         if not path.exists():
             return
         tensors, metadata = read_tensors(path, RunStoreError)
-        facts = parse_facts(metadata, path)
-        now = facts.model_copy(
-            update={
-                "epochs_done": max(facts.epoch, len(self.rows)),
-                "epochs_planned": self._task.epochs,
-            }
+        facts = read_fact(TrainingFacts, "training", metadata, path)
+        now = facts.changed(
+            epochs_done=max(facts.epoch, len(self.rows)), epochs_planned=self.task.epochs
         )
         self._write(WEIGHTS, tensors, metadata | {"training": now.model_dump_json()})
 
@@ -132,49 +127,69 @@ class Records:
         facts = TrainingFacts(
             epoch=int(row["epoch"]),
             epochs_done=int(row["epoch"]),
-            epochs_planned=self._task.epochs,
-            seed=self._task.seed,
+            epochs_planned=self.task.epochs,
+            steps_per_epoch=self.task.steps,
+            batch=self.task.batch,
+            seed=self.task.seed,
             software=versions(_SOFTWARE),
             validation={name: row[name] for name in row if name not in apart},
         )
-        return self._task.metadata | {"training": facts.model_dump_json()}
+        return self.task.metadata | {"training": facts.model_dump_json()}
 
     def _write(self, name: str, tensors: Tensors, metadata: dict[str, str]) -> None:
         ours = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        _in_place(
-            self._folder / name,
-            lambda draft: safetensors.torch.save_file(ours, draft, metadata),
-        )
+        with in_place(self.folder / name, self._remedy) as draft:
+            draft.write_bytes(safetensors.torch.save(ours, metadata))
 
-    def _write_rows(self, draft: Path) -> None:
-        with draft.open("w", newline="", encoding="utf-8") as file:
+    def _write_rows(self) -> None:
+        with (
+            in_place(self.folder / LOG, self._remedy) as draft,
+            draft.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, self.rows[0])
             writer.writeheader()
             writer.writerows(self.rows)
 
 
-def claim_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder with something in it, or remove an earlier training from it.
+def check_free(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder with something in it.
 
     Raises
     ------
     RunStoreError
-        If there is something and nobody said ``overwrite``, or it cannot be removed.
+        If there is something and nobody said ``overwrite``, or it is no folder.
     """
     try:
-        if not overwrite and folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(folder.iterdir()) and not overwrite:
             raise RunStoreError(
                 f"{folder} exists already; go on with --resume {folder}, choose another --out,"
                 " or add --overwrite"
             )
+    except OSError as error:
+        raise _no_folder(folder, error) from error
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove an earlier training from a folder, and nothing else.
+
+    Raises
+    ------
+    RunStoreError
+        If it cannot be removed.
+    """
+    try:
         for name in (STATE, WEIGHTS, LOG):
             (folder / name).unlink(missing_ok=True)
         for path in (folder / "tensorboard").glob("events.out.tfevents.*"):
             path.unlink()
     except OSError as error:
-        raise RunStoreError(
-            f"{folder}: expected a folder to train in, got: {error}; choose another --out"
-        ) from error
+        raise _no_folder(folder, error) from error
+
+
+def _no_folder(folder: Path, error: OSError) -> RunStoreError:
+    return RunStoreError(
+        f"{folder}: expected a folder to train in, got: {error}; choose another --out"
+    )
 
 
 def read_state(folder: Path) -> TrainingState:
@@ -197,47 +212,9 @@ def read_state(folder: Path) -> TrainingState:
     return TrainingState(metadata["origin"], json.loads(metadata["rows"]), tensors)
 
 
-def read_tensors(
-    path: Path, error_kind: type[RunStoreError | ReconstructionError]
-) -> tuple[Tensors, dict[str, str]]:
-    """Read a safetensors file and its metadata; what goes wrong is of a kind, in a line."""
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, file.metadata() or {}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise error_kind(
-            f"{path}: expected a readable safetensors file, got: {error}; check the path"
-        ) from error
-
-
-def parse_facts(metadata: dict[str, str], path: Path) -> TrainingFacts:
-    """Read how weights came about."""
-    try:
-        return TrainingFacts.model_validate_json(metadata.get("training", ""))
-    except ValidationError as error:
-        raise ReconstructionError(
-            f"weights {path}: expected to read there how they were trained, got"
-            f" {error.errors()[0]['msg']}; train them again"
-        ) from error
-
-
 def _below(tensors: Tensors, prefix: str) -> Tensors:
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _in_place(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file beside its place, under one name, then move it there."""
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(draft)
-        os.replace(draft, path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise RunStoreError(
-            f"cannot write {path}: {error}; make room, then go on with --resume {path.parent}"
-        ) from error

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 
 from configs.geometry import SQUARE_NM
-from configs.grid import GRIDS
+from configs.grid import LARGEST_GRID
 from configs.instrument import SimulatedCameraConfig
 from configs.optics import GaussianBeam, Optics
 from reconstruction.amplitude import relative_amplitude
@@ -23,7 +23,7 @@ from simulation.sensor import SensorModel
 from simulation.streams import Stream, torch_stream
 
 CELLS_PER_SQUARE: Final = 3
-EDGE: Final = max(GRIDS) // 2
+EDGE: Final = LARGEST_GRID // 2
 TOLERANCE: Final[Mapping[str, float]] = {
     "defocus_wavelengths": 0.05,
     "beam.fwhm_nm": 0.03,
@@ -31,18 +31,36 @@ TOLERANCE: Final[Mapping[str, float]] = {
 }
 """By what fraction optics differ from nominal, at most."""
 _LARGEST_FILM: Final = 0.02
+"""Most amplitude that film lets through, unless nominal film lets more."""
 _EXPOSURE_MS: Final = 10.0
-_LIGHT_DECADES: Final = (-1.2, 0.3)
+_BRIGHTEST: Final = 2.0
+"""Longest exposure, in units of the above."""
+_DIMMER_DECADES: Final = 1.5
+"""Powers of ten between the longest exposure and the shortest."""
 _POWER_NOISE: Final = 0.01
+"""Standard deviation from frame to frame, as a fraction of the power."""
 _POWER_SCALE: Final = 0.05
+"""By what fraction a scan's power is off, at most."""
 _POSITION_ERROR_UM: Final = 0.025
+"""Largest standard deviation of where the beam is on its square."""
 _READ_BACK_UM: Final = 0.001
+"""Standard deviation of what the stage says at its best."""
+_BLIND_SHARE: Final = 0.3
+"""Most of the position error that the stage does not see."""
+_SHARE_WITH_READ_BACK: Final = 0.7
+"""Fraction of the scans whose stage says where it is."""
 _DRIFT_UM: Final = 0.01
+"""Standard deviation of half the way that the sample drifts in a scan."""
 _BACKGROUND_E_PER_MS: Final = 0.1
+"""Most photo-electrons of stray light, per pixel."""
 _SHARE_WITH_GAPS: Final = 0.3
-_LARGEST_GAPS: Final = 0.1
+"""Fraction of the scans that lose points; of these, of those that lose a line too."""
+_LARGEST_GAPS: Final = 0.3
+"""Fraction of points that are lost, at most."""
 _SHARE_OF_SHAPES: Final = 0.5
+"""Fraction of the scans that show a shape, where there are some."""
 _BATCH: Final = 256
+"""Frames that are computed at once."""
 
 Range = tuple[float, float]
 
@@ -54,7 +72,7 @@ class FreshScan:
     Attributes
     ----------
     amplitude
-        (points, y, x), of ``relative_amplitude``.
+        (points, y, x), as ``relative_amplitude`` gives it.
     off_um
         (points, 2), what the stage says of the beam's place (x, y) on its square.
     valid
@@ -86,11 +104,11 @@ class ScanMaker:
     optics, camera
         Nominal.
     seed
-        Of the instruments; scans take a generator of their own.
+        Fixes the instruments; scans take a generator of their own.
     side
         Points along a side of a scan.
     instruments
-        How many.
+        How many there are.
     shapes
         Shapes on cells, (rows, columns) each, that half of the scans show a part of.
 
@@ -99,7 +117,7 @@ class ScanMaker:
     nominal, side
         As given.
     optics
-        Of the instruments.
+        Those of each instrument.
     """
 
     def __init__(
@@ -108,7 +126,7 @@ class ScanMaker:
         camera: SimulatedCameraConfig,
         seed: int,
         *,
-        side: int = 22,
+        side: int = 24,
         instruments: int = 24,
         shapes: Sequence[torch.Tensor] = (),
     ) -> None:
@@ -144,7 +162,8 @@ class ScanMaker:
 
     def _scan(self, cells: torch.Tensor, random: torch.Generator) -> FreshScan:
         """Simulate a scan of a field of cells."""
-        exposure_ms = _EXPOSURE_MS * 10 ** _uniform(random, *_LIGHT_DECADES)
+        dimmer = 10 ** (_DIMMER_DECADES * _uniform(random) ** 2)
+        exposure_ms = _EXPOSURE_MS * _BRIGHTEST / dimmer
         off_um, said_um = self._positions(random)
         model = self._models[int(torch.randint(len(self._models), (1,), generator=random))]
         light = self._light(model, cells, off_um)
@@ -169,8 +188,10 @@ class ScanMaker:
         points = self.side**2
         error_um = _POSITION_ERROR_UM * _uniform(random) ** 2
         off_um = error_um * torch.randn(points, 2, generator=random)
-        blind_um = _READ_BACK_UM + 0.3 * error_um * _uniform(random)
+        blind_um = _READ_BACK_UM + _BLIND_SHARE * error_um * _uniform(random)
         said_um = off_um + blind_um * torch.randn(points, 2, generator=random)
+        if _uniform(random) >= _SHARE_WITH_READ_BACK:
+            said_um.fill_(torch.nan)
         drift_um = _DRIFT_UM * torch.randn(2, generator=random)
         return off_um + torch.linspace(-1, 1, points)[:, None] * drift_um, said_um
 
@@ -210,7 +231,9 @@ class ScanMaker:
 
 def _varied(optics: Optics, random: torch.Generator) -> Optics:
     """Draw the optics of an instrument that was meant to have the given ones."""
-    shares = {name: 1 + _uniform(random, -t, t) for name, t in TOLERANCE.items()}
+    # Squared, as most instruments are nearly what they were meant to be.
+    off = {name: _uniform(random, -1, 1) for name in TOLERANCE}
+    shares = {name: 1 + TOLERANCE[name] * share * abs(share) for name, share in off.items()}
     values: dict[str, Any] = optics.model_dump()
     values["defocus_wavelengths"] *= shares["defocus_wavelengths"]
     values["collection_na"] = min(

@@ -1,5 +1,6 @@
 """Fields cut out of somebody's own shapes, to fine-tune on."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
@@ -27,6 +28,14 @@ class Shapes:
 
     shown: tuple[torch.Tensor, ...]
     held_out: tuple[torch.Tensor, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Checksum of all cells, in their order."""
+        digest = hashlib.sha256()
+        for shape in self.shown + self.held_out:
+            digest.update(repr(tuple(shape.shape)).encode() + shape.numpy().tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def split(cls, shapes: Sequence[NDArray[np.float64]]) -> Self:

@@ -6,7 +6,9 @@ one simulated scan stands for eight.
 
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 SYMMETRIES: Final = 8
 
@@ -20,6 +22,15 @@ def transformed(pictures: torch.Tensor, symmetry: int) -> torch.Tensor:
     if symmetry & 4:
         pictures = pictures.transpose(-1, -2)
     return pictures
+
+
+def each_transformed(pictures: torch.Tensor, symmetries: NDArray[np.int64]) -> torch.Tensor:
+    """Return pictures, (batch, y, x), each in the symmetry drawn for it."""
+    changed = torch.empty_like(pictures)
+    for symmetry in np.unique(symmetries):
+        chosen = torch.from_numpy(symmetries == symmetry)
+        changed[chosen] = transformed(pictures[chosen], int(symmetry))
+    return changed
 
 
 def transformed_vectors(vectors: torch.Tensor, symmetry: int) -> torch.Tensor:

@@ -1,10 +1,15 @@
 """What the training loop needs to know of whatever it trains."""
 
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
+
+from reconstruction.metrics import score
 
 Batch = tuple[torch.Tensor, ...]
 """Inputs first, then what they should give; the first axis runs over the batch."""
@@ -20,13 +25,15 @@ class Task(Protocol):
     network
         On the CPU, with the weights to start from.
     optimiser
-        Of its parameters.
+        Changes its parameters.
     epochs
         In all.
     steps
         Batches of an epoch.
+    batch
+        Examples of a batch, on all devices together.
     seed
-        Of what the network draws by chance, such as dropout.
+        Fixes what the network draws by chance, such as dropout.
     metadata
         Kept with its weights.
     """
@@ -35,6 +42,7 @@ class Task(Protocol):
     optimiser: torch.optim.Optimizer
     epochs: int
     steps: int
+    batch: int
     seed: int
     metadata: dict[str, str]
 
@@ -56,3 +64,12 @@ class Task(Protocol):
     def validate(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """Return scores of a network in evaluation mode; ``SCORE`` is NaN if it diverged."""
         ...
+
+
+def scores_of(
+    probability: NDArray[np.floating], truth: NDArray[np.integer]
+) -> dict[str, float]:
+    """Score what a network says, as ``Task.validate`` returns it."""
+    if not np.isfinite(probability).all():
+        return {SCORE: math.nan}
+    return score(probability, truth).as_dict()

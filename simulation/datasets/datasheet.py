@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from configs.dataset import DatasetPlan, Split
-from configs.grid import GRIDS
+from configs.grid import GRIDS, LARGEST_GRID
 from configs.instrument import Environment
 from configs.optics import Optics
 from simulation.datasets.reader import DatasetInfo, PartInfo
@@ -105,7 +105,7 @@ def _part_table(info: DatasetInfo) -> str:
 
 def _open_share(part: PartInfo) -> float:
     """Share of open squares in the largest targets."""
-    counts = part.histogram[str(GRIDS[-1])]
+    counts = part.histogram[str(LARGEST_GRID)]
     total = sum(squares * frames for squares, frames in enumerate(counts))
     return total / ((len(counts) - 1) * part.frames)
 
@@ -135,11 +135,10 @@ def _optics(optics: Optics) -> str:
 
 def _noise(plan: DatasetPlan) -> str:
     sensor = plan.camera.sensor
-    peak_e = plan.camera.open_peak_e_per_ms * plan.exposure_ms
     return (
-        f"Photon noise at {peak_e:,.0f} photo-electrons at the brightest pixel of an open"
-        f" sample; read noise of {sensor.read_noise_e:g} e rms and pixels that differ (gain"
-        f" {sensor.gain_e_per_adu:g} e/ADU, offset {sensor.offset_adu:g} ADU);"
+        f"Photon noise at {plan.open_peak_e:,.0f} photo-electrons at the brightest pixel of an"
+        f" open sample; read noise of {sensor.read_noise_e:g} e rms and pixels that differ"
+        f" (gain {sensor.gain_e_per_adu:g} e/ADU, offset {sensor.offset_adu:g} ADU);"
         f" {_disturbances(plan.environment)}"
     )
 

@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from configs.dataset import DatasetPlan, Split
 from configs.errors import ConfigError
-from configs.grid import check_grid
+from configs.grid import LARGEST_GRID, check_grid
 from simulation.datasets.lines import LineSimulator
 from simulation.datasets.scan import Scan, draw_scan
 from simulation.datasets.sizes import part_sizes
@@ -51,7 +51,9 @@ class FreshFrames(IterableDataset[Example]):
         If the plan has no such part or cannot be carried out, or there is no such grid.
     """
 
-    def __init__(self, plan: DatasetPlan, *, split: Split = "train", grid: int = 7) -> None:
+    def __init__(
+        self, plan: DatasetPlan, *, split: Split = "train", grid: int = LARGEST_GRID
+    ) -> None:
         self._parts = [n for n, part in enumerate(plan.parts) if part.split == split]
         if not self._parts:
             raise ConfigError(f"data set {plan.name}: expected parts to {split} with, got none")

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from configs.dataset import DatasetPlan
+from configs.drafts import check_absent, draft_beside
 from configs.errors import RunStoreError
 from configs.geometry import SQUARE_NM
 from configs.sample import pinned
 from simulation.datasets.datasheet import datasheet, histograms
-from simulation.datasets.drafts import check_absent, draft_beside
 from simulation.datasets.lines import LineSimulator
 from simulation.datasets.reader import DatasetInfo
 from simulation.datasets.scan import ScanLine, draw_scan

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from configs.dataset import Split
+from configs.drafts import check_absent, draft_beside, named
 from configs.errors import ConfigError
 from configs.grid import check_grid
 from configs.value import NonNegative, Positive, PositiveInt, Value
-from simulation.datasets.drafts import check_absent, draft_beside, named
 from simulation.datasets.reader import Dataset, DatasetPart
 from simulation.datasets.tiff import WHITE, write_image
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from configs.dataset import Split
 from configs.errors import ConfigError, RunStoreError
-from configs.grid import check_grid
+from configs.grid import GRIDS, check_grid
 from simulation.datasets import hub
 from simulation.datasets.paper_folders import (
     DESCRIPTION,
@@ -88,7 +88,7 @@ class PaperFolder:
         return image
 
 
-def open_folders(source: str | Path, grid: int) -> dict[str, PaperFolder]:
+def open_folders(source: str | Path, grid: int | None = None) -> dict[str, PaperFolder]:
     """Open a data set of TIFF files; folders by path, such as ``train_valid/A1``.
 
     Parameters
@@ -97,16 +97,18 @@ def open_folders(source: str | Path, grid: int) -> dict[str, PaperFolder]:
         The folder that holds ``train_valid`` and ``test``, or one of them; or
         ``hf://owner/name`` to get it from the Hugging Face hub.
     grid
-        Side of the targets, 3, 5 or 7 squares.
+        Side of the targets, 3, 5 or 7 squares; that of the masks, a pixel a square, if None.
 
     Raises
     ------
     ConfigError
-        If the source is no such folder, or the grid not the folders'.
+        If the source is no such folder, or the grid not the folders', or masks are pictures
+        that do not tell it.
     RunStoreError
         If files are missing, or are not what they should be.
     """
-    check_grid(grid)
+    if grid is not None:
+        check_grid(grid)
     if str(source).startswith(hub.PREFIX):
         wanted = [DESCRIPTION, *(f"{folder}/*" for folder in SPLIT_FOLDERS.values())]
         root = hub.download(str(source), wanted)
@@ -114,8 +116,10 @@ def open_folders(source: str | Path, grid: int) -> dict[str, PaperFolder]:
         root = Path(source)
     description = _description(root)
     if description is None:
-        return {path: _their_folder(root, path, grid) for path in _their_paths(root)}
-    if description.grid != grid:
+        paths = _their_paths(root)
+        grid = grid or _grid_of(root / paths[0])
+        return {path: _their_folder(root, path, grid) for path in paths}
+    if grid not in {None, description.grid}:
         raise ConfigError(
             f"{root}: expected grid {description.grid}, that of its targets, got {grid};"
             " ask for that one, or export the set again"
@@ -148,6 +152,18 @@ def _their_paths(root: Path) -> list[str]:
         expected = " or ".join(f"{folder}/NAME" for folder in SPLIT_FOLDERS.values())
         raise ConfigError(f"{root}: expected folders {expected}, found none; check the path")
     return paths
+
+
+def _grid_of(folder: Path) -> int:
+    """Read off the first mask how many squares masks have along a side."""
+    path = folder / "mask" / f"{_numbers(folder / 'mask')[0]}.tif"
+    side = len(read_image(path))
+    if side not in GRIDS:
+        raise ConfigError(
+            f"{path}: expected a mask of 3, 5 or 7 pixels a side, one a square, got {side};"
+            " write them so, or name the grid to opticalnet.open_folders"
+        )
+    return side
 
 
 def _our_folder(root: Path, info: FolderInfo, description: FoldersInfo) -> PaperFolder:

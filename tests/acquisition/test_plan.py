@@ -1,5 +1,6 @@
 """The scan as a value, and its one convention of axes."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +58,18 @@ def test_plans_survive_json():
     assert ScanPlan.model_validate_json(plan.model_dump_json()) == plan
 
 
+@pytest.mark.parametrize("margin", [0, 1, 2])
+def test_the_squares_are_cropped_out_of_the_points(margin):
+    plan = ScanPlan(rows=7, columns=8, margin=margin, centre_um=CENTRE)
+    index = np.arange(len(plan)).reshape(plan.rows, plan.columns)
+    cropped = plan.crop(index)
+    assert cropped.shape == plan.sample_shape
+    rows, columns = plan.sample_shape
+    for point, square in ((cropped[0, 0], (0, 0)), (cropped[-1, -1], (rows - 1, columns - 1))):
+        place = divmod(int(point), plan.columns)
+        assert plan.point(*place).target_um == plan.geometry.stage_um(*square)
+
+
 @pytest.mark.parametrize(
     ("travel", "axis"),
     [
@@ -79,6 +92,8 @@ def test_the_whole_plan_is_checked_against_the_travel(travel, axis):
         ({"exposure_ms": 0.0}, "exposure_ms"),
         ({"order": "spiral"}, "order"),
         ({"landmark": {"max_residual": 0.0}}, "landmark.max_residual"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 1 << 63}, "seed"),
         ({"typo": 1}, "unknown key typo"),
     ],
 )

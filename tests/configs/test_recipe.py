@@ -48,5 +48,5 @@ def test_mistakes_are_named(tmp_path, line, said):
 
 def test_changes_are_checked():
     assert load_recipe("paper").changed(epochs=3, seed=1).epochs == 3
-    with pytest.raises(ConfigError, match=r"recipe: epochs: .* got 0"):
+    with pytest.raises(ConfigError, match=r"epochs: .* got 0"):
         load_recipe("paper").changed(epochs=0)

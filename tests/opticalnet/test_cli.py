@@ -14,9 +14,12 @@ import pytest
 import zarr
 from command_bench import PATIENCE_S, Command, Start, taken
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import configs.errors
 import opticalnet
+from acquisition.frame import Status
 from acquisition.store import Run
 from opticalnet import cli
 from opticalnet.cli import main
@@ -77,10 +80,13 @@ def test_acquire_for_people(command: Command, place: Path, mask: Path) -> None:
 
 
 def test_reconstruct_for_a_script(command: Command, run_copy: Path) -> None:
-    outcome = command("reconstruct", run_copy, "--json")
-    assert (outcome.code, outcome.err) == (0, "")
+    outcome = command("reconstruct", run_copy, "--device", "cpu", "--json")
+    assert outcome.code == 0
+    assert outcome.err.splitlines() == [f"{row} of 8 lines" for row in range(1, 9)]
     said = one_object(outcome.out)
     assert (said["run"], said["method"], said["grid"]) == (str(run_copy), "network", 7)
+    assert (said["device"], said["warnings"]) == ("cpu", [])
+    assert (said["valid"], said["invalid"], said["missing"]) == (64, 0, 0)
     assert said["simulated"] == ["stage", "camera"]
     assert said["seconds"] * said["frames_per_s"] == pytest.approx(64)
     for part in ("frame", "stitched"):
@@ -91,8 +97,10 @@ def test_reconstruct_for_a_script(command: Command, run_copy: Path) -> None:
 
 
 def test_reconstruct_for_people(command: Command, run_copy: Path) -> None:
-    outcome = command("reconstruct", run_copy)
+    outcome = command("reconstruct", run_copy, "--device", "cpu")
     assert (outcome.code, outcome.err) == (0, "")
+    assert "64 of 64 points valid, 0 invalid, 0 missing\n" in outcome.out
+    assert " s, on cpu\n" in outcome.out
     assert "SIMULATED stage and camera: no microscope measured this run" in outcome.out
     result = opticalnet.reconstruct(run_copy)
     for name, scores in (("per frame", result.frame), ("whole scan", result.stitched)):
@@ -127,13 +135,13 @@ def test_reconstruct_from_inside_the_run(
 
 
 def test_the_result_is_ome_ngff(run_copy: Path) -> None:
-    mosaic = opticalnet.reconstruct(run_copy).mosaic
+    squares = opticalnet.reconstruct(run_copy).squares
     expected = {
-        "probability": mosaic.probability.astype(np.float32),
-        "uncertainty": mosaic.uncertainty.astype(np.float32),
-        "binary": (mosaic.probability >= 0.5).astype(np.uint8),
-        "count": mosaic.count.astype(np.uint32),
-        "coverage": mosaic.coverage.astype(np.float32),
+        "probability": squares.probability.astype(np.float32),
+        "uncertainty": squares.uncertainty.astype(np.float32),
+        "binary": (squares.probability >= 0.5).astype(np.uint8),
+        "count": squares.count.astype(np.uint32),
+        "coverage": squares.coverage.astype(np.float32),
     }
     folder = run_copy / "reconstruction" / "network"
     assert {path.name for path in folder.iterdir()} == {*expected, "zarr.json"}
@@ -172,20 +180,73 @@ def test_what_is_kept_beside_the_maps(run_copy: Path) -> None:
     assert kept["stitched"] == result.stitched.as_dict()
 
 
-def test_a_second_result_replaces_the_first(command: Command, run_copy: Path) -> None:
+def test_points_that_are_not_valid_are_told(command: Command, run_copy: Path) -> None:
+    journal = run_copy / "journal.jsonl"
+    records = journal.read_text().splitlines(keepends=True)
+    records[9] = json.dumps(json.loads(records[9]) | {"status": int(Status.INVALID)}) + "\n"
+    journal.write_text("".join(records[:60]))
+    outcome = command("reconstruct", run_copy)
+    assert "59 of 64 points valid, 1 invalid, 4 missing\n" in outcome.out
+    kept = zarr.open_group(run_copy / "reconstruction" / "network", mode="r").attrs
+    told = {key: kept["opticalnet"][key] for key in ("valid", "invalid", "missing")}
+    assert told == {"valid": 59, "invalid": 1, "missing": 4}
+
+
+def test_the_same_again_replaces_the_first(command: Command, run_copy: Path) -> None:
     folder = run_copy / "reconstruction"
+    picture = run_copy.with_name("run.network.png")
     assert command("reconstruct", run_copy).code == 0
     (folder / "network" / "leftover").write_text("of the first")
-    picture = run_copy.with_name("run.network.png")
-    picture.write_bytes(b"of the first")
+    drawn = picture.stat().st_mtime_ns
     assert command("reconstruct", run_copy).code == 0
     assert not (folder / "network" / "leftover").exists()
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_mtime_ns > drawn
     frames = ("--method", "frames", "--grid", "3")
     assert command("reconstruct", run_copy, *frames).code == 0
     names = {path.name for path in folder.iterdir()} - {"zarr.json"}
     assert names == {"network", "frames-3"}
     assert run_copy.with_name("run.frames-3.png").exists()
+
+
+def other_weights(path: Path) -> Path:
+    """Weights that ship, in a file with other bytes."""
+    with safe_open(str(shipped_weights("scan")), framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(tensors, path, file.metadata() | {"other": "yes"})
+    return path
+
+
+def test_a_result_of_other_weights_goes_only_when_told(
+    command: Command, run_copy: Path, tmp_path: Path
+) -> None:
+    other = ("--weights", other_weights(tmp_path / "other.safetensors"))
+    assert command("reconstruct", run_copy).code == 0
+    kept = zarr.open_group(run_copy / "reconstruction" / "network", mode="r").attrs
+    before = kept["opticalnet"]
+    error = command("reconstruct", run_copy, *other).error
+    assert "got a result of others; add --overwrite" in error
+    kept = zarr.open_group(run_copy / "reconstruction" / "network", mode="r").attrs
+    assert kept["opticalnet"] == before
+    assert command("reconstruct", run_copy, *other, "--overwrite").code == 0
+    # The picture went with it: it is of these weights now.
+    assert command("reconstruct", run_copy, *other).code == 0
+    kept = zarr.open_group(run_copy / "reconstruction" / "network", mode="r").attrs
+    assert kept["opticalnet"]["weights_sha256"] != before["weights_sha256"]
+
+
+def test_a_file_in_the_place_of_the_picture_goes_only_when_told(
+    command: Command, run_copy: Path
+) -> None:
+    picture = run_copy.with_name("run.network.png")
+    Image.new("RGB", (2, 2)).save(picture)
+    before = picture.read_bytes()
+    outcome = command("reconstruct", run_copy)
+    (error,) = outcome.err.splitlines()
+    assert outcome.code == 1
+    assert "got another file; the result is in the run" in error
+    assert picture.read_bytes() == before
+    assert command("reconstruct", run_copy, "--overwrite").code == 0
+    assert picture.read_bytes() != before
 
 
 @pytest.mark.parametrize("instrument", ["simulated", "lab-example"])
@@ -260,7 +321,7 @@ def test_the_command_is_installed() -> None:
 
 
 def test_the_command_takes_what_python_takes() -> None:
-    for name in ("acquire", "reconstruct", "simulate"):
+    for name in ("acquire", "reconstruct", "simulate", "export"):
         ours = inspect.signature(getattr(cli, name)).parameters
         theirs = inspect.signature(getattr(opticalnet, name)).parameters
         asked = ours.keys() & theirs.keys()

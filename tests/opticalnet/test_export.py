@@ -19,8 +19,8 @@ from reconstruction.baselines.registry import make_baseline
 from reconstruction.baselines.weights import BaselineInfo
 from reconstruction.exporting import onnx_file
 from reconstruction.frame_network import FrameArchitecture, FrameNetwork
-from reconstruction.learning.records import TrainingFacts
-from reconstruction.weights_file import TrainedFor, weights_metadata
+from reconstruction.trained import TrainedFor, TrainingFacts
+from reconstruction.weights_file import weights_metadata
 
 SMALL = FrameArchitecture(image_px=16, components=8, width=16, blocks=1)
 
@@ -31,8 +31,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     tensors = FrameNetwork(SMALL).half().state_dict()
-    facts = weights_metadata("frame", SMALL, TrainedFor(Optics(roi_px=64), {}, 180.0))
-    save_file(tensors, "small.safetensors", facts)
+    trained_for = TrainedFor(optics=Optics(roi_px=64), tolerance={}, pitch_nm=180.0)
+    save_file(tensors, "small.safetensors", weights_metadata("frame", SMALL, trained_for))
     return tmp_path
 
 

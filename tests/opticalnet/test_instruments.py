@@ -15,11 +15,11 @@ from acquisition.observer import SilentObserver
 from acquisition.provenance import Provenance
 from acquisition.store import Run, RunInfo
 from acquisition.writer import RunWriter
-from configs.geometry import SQUARE_NM
+from configs.geometry import SQUARE_NM, SQUARE_UM
 from configs.optics import Optics
 from configs.sample import Mask
 from configs.toml import parse_instrument
-from opticalnet.api import plan_scan
+from opticalnet.acquiring import plan_scan
 from opticalnet.devices import open_instrument
 from simulation.samples import load_sample, make_sample
 
@@ -98,8 +98,8 @@ def test_both_take_the_same_points(both_runs: dict[str, Run]) -> None:
     assert [record["index"] for record in records[0]] == list(range(48))
     targets = np.array([record["target_um"] for record in records[0]]).reshape(6, 8, 2)
     assert targets.mean(axis=(0, 1)) == pytest.approx((100, 100))
-    assert np.diff(targets[..., 0], axis=1) == pytest.approx(SQUARE_NM / 1000)
-    assert np.diff(targets[..., 1], axis=0) == pytest.approx(SQUARE_NM / 1000)
+    assert np.diff(targets[..., 0], axis=1) == pytest.approx(SQUARE_UM)
+    assert np.diff(targets[..., 1], axis=0) == pytest.approx(SQUARE_UM)
 
 
 @pytest.mark.parametrize("name", ["simulated", "micromanager-demo"])
@@ -134,7 +134,7 @@ def test_nothing_simulated_passes_for_real(both_runs: dict[str, Run]) -> None:
 @pytest.mark.parametrize("name", ["simulated", "micromanager-demo"])
 def test_both_reconstruct(both_runs: dict[str, Run], name: str) -> None:
     result = opticalnet.reconstruct(both_runs[name].path)
-    assert result.mosaic.count.min() > 0
+    assert result.squares.count.min() > 0
     assert result.stitched is not None
     # DemoCamera shows waves, whatever lies under the beam.
     sees_the_sample = result.stitched.accuracy > result.stitched.constant_accuracy + 0.1
@@ -198,10 +198,9 @@ def test_whichever_way_the_axes_lie(
 
     # The stage went the way that its mounting asks for, and visited in this order.
     readback = run.points().readback_um.reshape(12, 12, 2)
-    pitch_um = SQUARE_NM / 1000
     across, down = np.diff(readback, axis=1)[..., 0], np.diff(readback, axis=0)[..., 1]
-    assert np.allclose(across, directions[0] * pitch_um, atol=0.01)
-    assert np.allclose(down, directions[1] * pitch_um, atol=0.01)
+    assert np.allclose(across, directions[0] * SQUARE_UM, atol=0.01)
+    assert np.allclose(down, directions[1] * SQUARE_UM, atol=0.01)
     columns = [record["index"] % 12 for record in run.journal()]
     second_line = range(11, -1, -1) if order == "snake" else range(12)
     assert columns[:24] == [*range(12), *second_line]
@@ -214,6 +213,6 @@ def test_whichever_way_the_axes_lie(
     assert max(matches[1:]) < 0.85
 
     result = opticalnet.reconstruct(run.path)
-    matches = [match(result.mosaic.probability, turned[1:-1, 1:-1]) for turned in turns(truth)]
+    matches = [match(result.squares.probability, turned[1:-1, 1:-1]) for turned in turns(truth)]
     assert matches[0] > 0.7
     assert matches[0] > max(matches[1:]) + 0.3

@@ -17,11 +17,11 @@ import opticalnet
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
 
-def wait_for_points(process: "subprocess.Popen[str]") -> None:
-    """Return once the scan says that it is under way."""
+def wait_for(text: str, process: "subprocess.Popen[str]") -> None:
+    """Return once a scan that is under way says something."""
     assert process.stdout is not None
-    while "points, " not in (line := process.stdout.readline()):
-        assert line, "the scan ended before it said anything"
+    while text not in (line := process.stdout.readline()):
+        assert line, "the scan ended before it said so"
 
 
 def test_ctrl_c_in_a_terminal(terminal: Open, tmp_path: Path) -> None:
@@ -43,9 +43,33 @@ def test_ctrl_c_in_a_terminal(terminal: Open, tmp_path: Path) -> None:
     )  # Ctrl-C may tear a character
 
 
+BROKEN_MAP = (
+    "from torch.nn import functional; functional.gelu = None;"
+    "from opticalnet.cli import main; main()"
+)
+"""The command where torch lets every network down."""
+
+
+def test_a_map_that_fails_does_not_hide_ctrl_c(start: Start, tmp_path: Path) -> None:
+    process = start(
+        *("acquire", "--sample", "ss", "--out", "run.zarr"),
+        command=(sys.executable, "-W", "error", "-c", BROKEN_MAP),
+    )
+    wait_for("the live map failed", process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, err
+    assert err == (
+        "error: stopped; every point up to there is in run.zarr:"
+        " opticalnet reconstruct run.zarr\n"
+    )
+    assert "the live map failed" not in out, "it was told before"
+    assert 0 < taken(tmp_path / "run.zarr") < 66 * 66
+
+
 def test_an_impatient_ctrl_c(start: Start, tmp_path: Path) -> None:
     process = start("acquire", "--sample", "ss", "--out", "run.zarr")
-    wait_for_points(process)
+    wait_for("points, ", process)
     while_it_grows = taken(tmp_path / "run.zarr")
     for _ in range(2):
         process.send_signal(signal.SIGINT)
@@ -57,9 +81,9 @@ def test_an_impatient_ctrl_c(start: Start, tmp_path: Path) -> None:
     )
     assert nobody_left(process)
     assert 0 < while_it_grows <= taken(tmp_path / "run.zarr") < 66 * 66
-    mosaic = opticalnet.reconstruct(tmp_path / "run.zarr").mosaic
-    assert mosaic.count[0].all()
-    assert not mosaic.count[-1].any()
+    squares = opticalnet.reconstruct(tmp_path / "run.zarr").squares
+    assert squares.count[0].all()
+    assert not squares.count[-1].any()
 
 
 def wait_for_exposure(process: "subprocess.Popen[str]") -> None:

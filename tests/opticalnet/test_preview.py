@@ -1,7 +1,9 @@
 """What a scan shows: in a real terminal, in a small one, and in none."""
 
 import io
+import json
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,10 @@ from command_bench import Command, Open, Terminal, save_mask, taken
 from rich.console import Console
 
 import opticalnet
+from acquisition.frame import Status
 from opticalnet.half_blocks import HalfBlocks
-from opticalnet.preview import Preview
+from opticalnet.preview import REDRAWS_PER_S, Preview
 
-REDRAW_S = 0.3
 # At this drift the landmark has left its place before the second visit, at line 8.
 DRIFTING = "name = 'drifting'\n[environment]\ndrift_nm_per_min = [12000.0, 0.0]\n"
 DRAWN_AS = "▀"
@@ -151,6 +153,50 @@ def test_nobody_to_ask_ends_a_drifting_scan(
     assert taken(out) == 80
 
 
+def test_a_map_that_fails_is_told_and_the_scan_is_well(
+    command: Command, tmp_path: Path, tall_mask: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.nn.functional, "gelu", None)
+    out = tmp_path / "run.zarr"
+    outcome = command("acquire", "--sample", tall_mask, "--out", out, "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["valid"] == taken(out) == 100
+    (told,) = [line for line in outcome.err.splitlines() if "live map" in line]
+    assert told.startswith("warning: the live map failed: ")
+    assert told.endswith("; the run is safe, read it with opticalnet reconstruct")
+
+
+class Stuck(io.StringIO):
+    """A terminal that takes nothing while it is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free, self.waiting = threading.Event(), threading.Event()
+        self.free.set()
+
+    def write(self, text: str) -> int:
+        if not self.free.is_set():
+            self.waiting.set()
+        assert self.free.wait(60), "the scan waits for the terminal"
+        return super().write(text)
+
+
+def test_a_terminal_that_is_stuck_does_not_stop_the_scan(finished_run: Path) -> None:
+    stuck, run = Stuck(), opticalnet.Run(finished_run)
+    console = Console(file=stuck, force_terminal=True, width=100, height=30)
+    preview = Preview(console, torch.device("cpu"), None, ask=False)
+    preview.begin(run.info)
+    stuck.free.clear()
+    assert stuck.waiting.wait(60)
+    for point in run.info.plan.points():
+        image = run.frames(point.row)[point.column]
+        preview.frame(opticalnet.Frame(point, image, point.target_um, 0.0, 1, Status.VALID))
+    stuck.free.set()
+    preview.end()
+    assert preview.points == 64
+    assert "64 of 64" in stuck.getvalue()
+
+
 def test_a_question_that_nobody_answers_means_no(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO())
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
@@ -208,10 +254,10 @@ def test_a_scan_in_a_terminal(terminal: Open, tmp_path: Path, tall_mask: Path) -
     assert b"choosing a landmark" in window.output
     drawings = window.output.count(b"time left")
     # One at the beginning, one at the end, and one for each message in between.
-    assert 3 <= drawings <= window.seconds() / REDRAW_S + 2 + text.count("warning:")
+    assert 3 <= drawings <= window.seconds() * REDRAWS_PER_S + 2 + text.count("warning:")
 
-    mosaic = opticalnet.reconstruct(tmp_path / "run.zarr").mosaic
-    assert np.array_equal(shown(window, 8, 8), drawn(mosaic.probability))
+    squares = opticalnet.reconstruct(tmp_path / "run.zarr").squares
+    assert np.array_equal(shown(window, 8, 8), drawn(squares.probability))
 
 
 def test_a_small_terminal_and_no(

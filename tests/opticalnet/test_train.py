@@ -5,15 +5,22 @@ import json
 import re
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from command_bench import PATIENCE_S, Command, Open, Start, nobody_left
-from safetensors.torch import load_file
+from command_bench import PATIENCE_S, Command, Open, Start, nobody_left, save_mask
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import opticalnet
+from configs.errors import RunStoreError
 from reconstruction.baselines.weights import load_baseline
+from reconstruction.learning import plan, scan_task
+from reconstruction.learning.records import read_state
+from reconstruction.learning.scans import ScanMaker
+from reconstruction.weights_file import read_tensors
 
 SET = """
 name = "small"
@@ -118,13 +125,114 @@ def test_ctrl_c_in_a_terminal(terminal: Open, place: Path) -> None:
     assert 1 <= done == len(log(place / "training")) < 400
 
 
+def test_the_papers_data_where_nobody_says_others(command: Command, place: Path) -> None:
+    model = ("train", "--model", "resnet-18", "--epochs", 1)
+    assert command(*model, "--recipe", "own.toml", "--out", "set").code == 0
+    assert load_baseline("set/weights.safetensors").info.data == "70 frames of small, seed 0"
+    (place / "fresh.toml").write_text(RECIPE + "steps_per_epoch = 1")
+    (place / "paper").mkdir()  # which is not the plan of that name
+    assert command(*model, "--recipe", "fresh.toml", "--out", "plan").code == 0
+    assert load_baseline("plan/weights.safetensors").info.data.startswith(
+        "fresh frames of paper"
+    )
+    assert json.loads(read_state(Path("plan")).origin)["data"] == "paper"
+    (place / "set.zarr").unlink()
+    said = command(*model, "--recipe", "paper").error
+    assert "there is no set.zarr here" in said
+    assert "opticalnet simulate --preset paper --out set.zarr" in said
+
+
+def test_two_processes_share_the_recipes_batches(command: Command, place: Path) -> None:
+    two = ("--model", "resunet-a", "--device", "cpu", "--devices", 2, "--epochs", 1)
+    outcome = command(*TRAIN, *two, "--out", "two", "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["epochs"] == 1
+    facts = load_baseline(place / "two" / "weights.safetensors").training
+    assert facts.examples_done == 70 // 16 * 16
+
+
+@pytest.fixture
+def masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of shapes, and scans so small that they are learnt in moments."""
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for name, rows in (("a", ("##.", "#..")), ("b", ("#.#", ".#.")), ("c", ("###", ".#."))):
+        save_mask(folder / f"{name}.npy", *rows)
+    Image.new("L", (4, 5), 255).save(folder / "D.PNG")
+    (folder / "notes.txt").write_text("mine")
+    Image.new("L", (4, 5)).save(folder / "photo.tif")
+    monkeypatch.setattr(plan, "ScanMaker", partial(ScanMaker, side=6, instruments=2))
+    monkeypatch.setattr(plan, "_FINE_TUNING_STEPS", 2)
+    monkeypatch.setattr(scan_task, "_FIRST_SCANS", 2)
+    monkeypatch.setattr(scan_task, "_VALIDATION_SCANS", 2)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_own_shapes(command: Command, masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before is what ships; after is the last epoch, not one that was chosen by it."""
+    with monkeypatch.context() as still:
+        still.setattr(scan_task, "_FINE_TUNING_RATE", 0.0)
+        outcome = command(
+            "train", "--shapes", "masks", "--out", "tuned", "--epochs", 2, "--json"
+        )
+    said = json.loads(outcome.out)
+    assert said["before"] == said["after"] == said["best"]["balanced_accuracy"]
+    left_out = "shapes: expected .npy, .png, .toml, left out notes.txt, photo.tif"
+    assert outcome.err.splitlines()[0] == left_out
+    folder = masks.with_name("tuned")
+    monkeypatch.chdir("/")  # where the shapes lie is known from everywhere
+    monkeypatch.setattr(scan_task, "_FINE_TUNING_RATE", 0.1)
+    outcome = command("train", "--resume", folder, "--epochs", 4)
+    assert outcome.code == 0
+    scores = [float(row["balanced_accuracy"]) for row in log(folder)]
+    assert scores[0] == scores[1] == said["before"]
+    assert scores[3] != scores[1]
+    before, after = f"{scores[0]:.3f} before", f"{scores[3]:.3f} after the last epoch"
+    assert f"shapes held out: balanced accuracy {before}, {after}" in outcome.out
+
+
+def test_other_shapes_are_refused_on_resume(command: Command, masks: Path) -> None:
+    train = ("train", "--shapes", "masks", "--out", "tuned", "--epochs", 1)
+    assert command(*train).code == 0
+    save_mask(masks / "a.npy", "###", "###")
+    kept = log(masks.with_name("tuned"))
+    resume = ("train", "--resume", "tuned", "--epochs", 2)
+    assert "that the training began with, got others" in command(*resume).error
+    assert "--data: expected none with --model scan" in command(*resume, "--data", "x").error
+    assert log(masks.with_name("tuned")) == kept
+
+
+def test_trainings_that_cannot_go_on_as_asked(command: Command, place: Path) -> None:
+    assert command(*TRAIN).code == 0
+    fewer = command("train", "--resume", "training", "--epochs", 1).error
+    assert "--epochs: expected 2 or more, as 2 are done, got 1" in fewer
+    tensors, metadata = read_tensors(place / "training" / "last.safetensors", RunStoreError)
+    (place / "older").mkdir()
+    save_file(tensors, place / "older" / "last.safetensors", metadata | {"origin": "{}"})
+    assert read_state(place / "older").origin == "{}"
+    older = command("train", "--resume", "older").error
+    assert "older: expected a training of this version" in older
+
+
 MISTAKES = {
     "no model": (["--data", "set.zarr"], ["--model: expected one, got none"]),
-    "no data": (["--model", "resnet-18"], ["--data: expected one, got none"]),
-    "unknown model": ([*TRAIN[1:], "--model", "vgg"], ["expected one of resunet-a", "'vgg'"]),
+    "unknown model": (
+        ["--model", "Scan"],
+        ["--model: expected one of scan, frame, resunet-a", "got 'Scan'"],
+    ),
+    "shapes for an unknown model": (
+        ["--shapes", "taken", "--model", "bogus"],
+        ["--model: expected one of", "got 'bogus'"],
+    ),
+    "empty shapes": (["--shapes", ""], ["shapes: expected a path, got ''"]),
+    "empty place": ([*TRAIN[1:], "--out", ""], ["out: expected a path, got ''"]),
+    "empty resume": (["--resume", ""], ["resume: expected a path, got ''"]),
     "unknown recipe": ([*TRAIN[1:], "--recipe", "mine"], ["fresh, paper", "'mine'"]),
     "no grid": ([*TRAIN[1:], "--grid", "4"], ["expected 3, 5 or 7 squares, got 4"]),
     "no epochs": ([*TRAIN[1:], "--epochs", "0"], ["epochs", "got 0"]),
+    "seed": ([*TRAIN[1:], "--seed", "-1"], ["seed", "got -1"]),
+    "seed of a network": (["--model", "scan", "--seed", "-1"], ["seed", "got -1"]),
     "precision": ([*TRAIN[1:], "--precision", "16"], ["'32' or 'bf16-mixed', got '16'"]),
     "no set": ([*TRAIN[1:], "--data", "nowhere"], ["no data set at nowhere"]),
     "too small": ([*TRAIN[1:], "--recipe", "big.toml"], ["a batch of 99 frames or more"]),
@@ -152,7 +260,7 @@ MISTAKES = {
         [*TRAIN[1:], "--instrument", "simulated"],
         ["--instrument: expected none with a baseline"],
     ),
-    "no shapes": (["--shapes", "nowhere"], ["shapes: expected a folder, got nowhere"]),
+    "no shapes": (["--shapes", "nowhere"], ["shapes: expected a folder, got /", "nowhere"]),
     "too few shapes": (["--shapes", "taken"], ["expected two or more", "got 0"]),
     "shapes for frames": (
         ["--model", "frame", "--shapes", "taken"],
@@ -166,6 +274,10 @@ MISTAKES = {
         ["--model", "frame", "--instrument", "coma.toml"],
         ["look alike in all orientations", "aberrations that do not"],
     ),
+    "no such devices": (
+        ["--model", "scan", "--devices", "9999", "--out", "taken", "--overwrite"],
+        ["devices: expected 1 to", "got 9999"],
+    ),
     "no time": (["--model", "scan", "--epochs", "0"], ["epochs", "got 0"]),
     "taken": ([*TRAIN[1:], "--out", "taken"], ["taken exists already", "--overwrite"]),
 }
@@ -175,6 +287,7 @@ MISTAKES = {
 def test_mistakes_leave_nothing(command: Command, place: Path, kind: str) -> None:
     (place / "taken").mkdir()
     (place / "taken" / "mine").write_text("mine")
+    (place / "taken" / "log.csv").write_text("of an earlier training")
     optics = "name = 'own'\n[optics]\n"
     (place / "polarised.toml").write_text(f"{optics}beam.kind = 'focused'\n")
     coma = "collection_zernike_waves = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.1]"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reconstruction.scan_network import CONDITIONS, ScanArchitecture, ScanNetwork, ScanStream
+from reconstruction.scan_network import ScanArchitecture, ScanNetwork, ScanStream, lay_out
 
 SMALL = ScanArchitecture(image_px=8, components=6, width=8, blocks=2, reach=2)
 
@@ -20,7 +20,7 @@ def network():
 @pytest.fixture
 def scan():
     torch.manual_seed(1)
-    return torch.randn(SMALL.components + CONDITIONS, 11, 9)
+    return torch.randn(SMALL.channels, 11, 9)
 
 
 def streamed(network, scan):
@@ -57,3 +57,19 @@ def test_features_say_where_light_came_from(network):
     torch.testing.assert_close(projected, network.projection(amplitude.flatten(1)))
     expected = [[1, 1, -0.5, -1], [1, 0, 0, -1], [1, 0, 0, -1]]
     torch.testing.assert_close(conditions, torch.tensor(expected, dtype=torch.float32))
+
+
+def test_points_lie_where_they_were_taken_and_missing_ones_are_nothing():
+    points = torch.arange(12.0).reshape(6, 2) + 1
+    points[3] = torch.nan
+    valid = torch.tensor([[True, True, True], [False, True, True]])
+    scan = lay_out(points, valid)
+    assert scan[0].tolist() == [[1, 3, 5], [0, 9, 11]]
+    assert scan[1].tolist() == [[2, 4, 6], [0, 10, 12]]
+
+
+def test_where_the_stage_was_stands_where_the_architecture_says(network):
+    off_um = torch.tensor([[0.02, -0.01]])
+    features = network.features(torch.rand(1, 8, 8), off_um, open_peak_e=2000.0)
+    assert features.shape[1] == SMALL.channels
+    assert features[0, SMALL.off_channels].tolist() == [1, -0.5]

@@ -14,10 +14,11 @@ from configs.errors import ConfigError, ReconstructionError, RunStoreError
 from configs.instrument import InstrumentConfig
 from configs.optics import Optics
 from configs.recipe import Recipe
-from reconstruction.baselines.training import BaselinePlan, resume_baseline, train_baseline
+from reconstruction.baselines.sources import open_source
+from reconstruction.baselines.training import BaselinePlan, train_baseline
 from reconstruction.baselines.weights import FORMAT, load_baseline
-from reconstruction.learning.records import read_tensors
-from reconstruction.learning.sources import open_source
+from reconstruction.learning.records import read_state
+from reconstruction.weights_file import read_tensors
 from simulation.datasets.maker import make_dataset
 from simulation.datasets.workers import LocalWorkers
 
@@ -90,7 +91,8 @@ def test_more_epochs_are_as_if_planned_at_once(trained, plan, place):
     longer = plan.changed(recipe=RECIPE.changed(epochs=3))
     train_baseline(longer, place / "whole", CPU)
     shutil.copytree(trained, place / "parts")
-    resume_baseline(place / "parts", CPU, epochs=3)
+    begun = BaselinePlan.model_validate_json(read_state(place / "parts").origin)
+    train_baseline(begun.changed(recipe=longer.recipe), place / "parts", CPU, resume=True)
     whole, parts = (load_file(place / name / "last.safetensors") for name in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert load_baseline(place / "parts" / "weights.safetensors").training.epochs_planned == 3
@@ -98,15 +100,10 @@ def test_more_epochs_are_as_if_planned_at_once(trained, plan, place):
 
 def test_other_data_are_refused_on_resume(trained, place):
     make_set(place / "other.zarr", seed=4)
+    begun = BaselinePlan.model_validate_json(read_state(trained).origin)
+    other = begun.changed(data=str(place / "other.zarr"))
     with pytest.raises(RunStoreError, match=r"expected 70 frames of small, seed 3,.*seed 4"):
-        resume_baseline(trained, CPU, data=str(place / "other.zarr"))
-
-
-def test_trainings_of_something_else_are_not_resumed(trained, tmp_path):
-    tensors, metadata = read_tensors(trained / "last.safetensors", ReconstructionError)
-    save_file(tensors, tmp_path / "last.safetensors", metadata | {"origin": "{}"})
-    with pytest.raises(RunStoreError, match="expected the training of a baseline"):
-        resume_baseline(tmp_path, CPU)
+        train_baseline(other, trained, CPU, resume=True)
 
 
 def test_folders_and_fresh_frames_train_as_well(place, plan):
@@ -133,9 +130,7 @@ def test_folders_and_fresh_frames_train_as_well(place, plan):
 
 def test_half_of_each_batch_for_each_device(plan, place):
     odd = plan.changed(recipe=RECIPE.changed(batch=15))
-    with pytest.raises(
-        ConfigError, match="expected a divisor of the recipe's batch of 15, got 2"
-    ):
+    with pytest.raises(ConfigError, match="expected a divisor of the batch of 15, got 2"):
         train_baseline(odd, place / "none", CPU, 2)
     assert not (place / "none").exists()
 
@@ -144,6 +139,10 @@ def test_wrong_data_leave_an_earlier_training(trained, plan):
     before = (trained / "weights.safetensors").read_bytes()
     with pytest.raises(RunStoreError, match="no data set at nowhere"):
         train_baseline(plan.changed(data="nowhere"), trained, CPU, overwrite=True)
+    with pytest.raises(ConfigError, match="devices: expected 1 to"):
+        train_baseline(plan, trained, CPU, 99_999, overwrite=True)
+    with pytest.raises(ConfigError, match="expected one of resunet-a"):
+        train_baseline(plan.changed(model="vgg"), trained, CPU, overwrite=True)
     with pytest.raises(RunStoreError, match="exists already"):
         train_baseline(plan, trained, CPU)
     assert (trained / "weights.safetensors").read_bytes() == before
@@ -160,7 +159,7 @@ def test_the_global_generator_is_left_alone(plan, place):
 
 def test_files_that_are_no_baselines(trained, tmp_path):
     good = trained / "weights.safetensors"
-    tensors, metadata = read_tensors(good, ReconstructionError)
+    tensors, metadata = read_tensors(good)
 
     def load(tensors, **changes):
         save_file(tensors, tmp_path / "w", metadata | changes)
@@ -171,12 +170,14 @@ def test_files_that_are_no_baselines(trained, tmp_path):
     unknown = json.dumps(json.loads(metadata["baseline"]) | {"colour": 1})
     for changes, said in (
         ({"format": "other"}, f"expected format {FORMAT}, got other"),
-        ({"baseline": bigger}, "expected those of resnet-18"),
-        ({"baseline": unknown}, "expected a baseline of this version"),
-        ({"training": "{}"}, "how they were trained"),
+        ({"baseline": bigger}, "expected tensors of the stated sizes"),
+        ({"baseline": unknown}, "expected their baseline beside them, got baseline.colour"),
+        ({"training": "{}"}, "expected their training beside them"),
     ):
         with pytest.raises(ReconstructionError, match=said) as caught:
             load(tensors, **changes)
-        assert "\n" not in str(caught.value)[:60]
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ReconstructionError, match="finite numbers"):
+        load({name: tensor * torch.nan for name, tensor in tensors.items()})
     with pytest.raises(ReconstructionError, match="readable safetensors"):
         load_baseline(tmp_path / "missing")

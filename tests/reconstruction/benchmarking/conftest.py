@@ -5,11 +5,18 @@ import pytest
 import torch
 from torch import nn
 
+from acquisition.frame import FrameLine
 from acquisition.plan import ScanPlan
-from reconstruction.benchmarking.contenders import Contender
-from reconstruction.benchmarking.examination import Exam
-from reconstruction.learning.records import TrainingFacts
+from configs.instrument import Sensor, SimulatedCameraConfig
+from reconstruction.benchmarking.candidates import Candidate, FullTraining
+from reconstruction.benchmarking.known_scan import KnownScan
 from reconstruction.mosaic import frame_targets
+from reconstruction.trained import TrainingFacts
+
+OPEN_ADU = 400
+CAMERA = SimulatedCameraConfig(
+    sensor=Sensor(offset_adu=0.0, gain_e_per_adu=5.0), open_peak_e_per_ms=200.0
+)
 
 
 class Reader(nn.Module):
@@ -21,24 +28,25 @@ class Reader(nn.Module):
         self.honesty = nn.Parameter(torch.tensor(honesty))
 
     def forward(self, amplitude):
+        assert amplitude.max() <= 1
         inner = slice(self.edge, self.edge + self.grid)
         return (amplitude[:, inner, inner] - 0.5) * 20 * self.honesty
 
 
 @pytest.fixture
-def make_contender():
-    def make(grid=3, honesty=1.0, name="reader", done=None):
-        facts = done and TrainingFacts(
-            epoch=1, epochs_done=done, epochs_planned=500, seed=0, software={}, validation={}
-        )
-        return Contender(
+def make_candidate():
+    def make(grid=3, honesty=1.0, name="reader", **facts):
+        """One whose full training is 500 epochs of 1,000 examples; ``facts`` of its own."""
+        usual = {"epoch": 1, "epochs_planned": 500, "seed": 0, "software": {}, "validation": {}}
+        return Candidate(
             name=name,
             grid=grid,
             network=Reader(grid, honesty).eval(),
             image_px=8,
-            levels=False,
+            reads_levels=False,
             trained_for=None,
-            training=facts,
+            training=TrainingFacts(**usual | facts) if facts else None,
+            full=FullTraining(500, 500_000),
             data="nothing",
         )
 
@@ -46,24 +54,25 @@ def make_contender():
 
 
 @pytest.fixture
-def make_exam():
-    def make(group="Block", seed=7, side=10):
+def make_scan(make_info):
+    def make(group="Block", seed=7, side=10, missing=()):
         random = np.random.default_rng(seed)
         plan = ScanPlan(rows=side, columns=side + 1, centre_um=(0.0, 0.0))
         truth = random.random(plan.sample_shape) < 0.35
-        index = random.permutation(len(plan))  # whatever the order
-        targets = frame_targets(truth, plan, 7)[index]
+        targets = frame_targets(truth, plan, 7)
         images = np.zeros((len(plan), 8, 8), np.uint16)
-        images[:, :7, :7] = targets > 0
-        return Exam(
+        images[:, :7, :7] = OPEN_ADU * (targets > 0)
+        there = np.setdiff1d(np.arange(len(plan)), missing)
+        lines = []
+        for row in random.permutation(side):  # whatever the order
+            here = there[there // plan.columns == row]
+            still = np.zeros((len(here), 2))
+            lines.append(FrameLine(row, here % plan.columns, images[here], still))
+        return KnownScan(
             group=group,
             seed=seed,
-            plan=plan,
-            index=index,
-            images=images,
-            off_um=np.zeros((len(plan), 2)),
-            open_peak_e=2000.0,
-            amplitude=lambda adu: adu,
+            info=make_info(plan, camera=CAMERA),
+            lines=lines,
             truth=truth.astype(np.int8),
             targets=targets,
         )

@@ -4,10 +4,11 @@ import csv
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from configs.errors import ConfigError, ReconstructionError
 from configs.optics import Optics
-from reconstruction.benchmarking.contenders import open_contenders
+from reconstruction.benchmarking.candidates import open_candidates
 from reconstruction.benchmarking.document import (
     Heading,
     Paragraph,
@@ -17,22 +18,28 @@ from reconstruction.benchmarking.document import (
     as_html,
     as_markdown,
 )
-from reconstruction.benchmarking.examination import examine
-from reconstruction.benchmarking.report import Findings, report, table_rows, write_csv
-from reconstruction.weights_file import shipped_weights
+from reconstruction.benchmarking.evaluation import evaluate
+from reconstruction.benchmarking.findings import Findings
+from reconstruction.benchmarking.report import report
+from reconstruction.benchmarking.spreadsheet import table_rows, write_csv
+from reconstruction.frame_network import FrameArchitecture, FrameNetwork
+from reconstruction.scan_network import ScanArchitecture, ScanNetwork
+from reconstruction.trained import TrainedFor, TrainingFacts
+from reconstruction.weights_file import shipped_weights, weights_metadata
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def findings(make_exam, make_contender):
+def findings(make_scan, make_candidate):
     """Of one that is right and one that is wrong, slow, and trained for too short."""
-    right, wrong = make_contender(3), make_contender(3, honesty=-1.0, name="liar", done=20)
-    blocks = [make_exam("Block", seed, side=12) for seed in (1, 2)]
-    star = make_exam("Star", 3, side=12)
-    results = [examine(right, exam, CPU) for exam in (*blocks, star)]
-    results += [examine(wrong, exam, CPU, part=5) for exam in (blocks[0], star)]
-    return Findings(results, [], ["transformer"], 5, "as it was", {"block.png": "maps"})
+    right = make_candidate(3)
+    wrong = make_candidate(3, honesty=-1.0, name="liar", epochs_done=20)
+    blocks = [make_scan("Block", seed, side=12) for seed in (1, 2)]
+    star = make_scan("Star", 3, side=12)
+    results = [evaluate(right, scan, CPU) for scan in (*blocks, star)]
+    results += [evaluate(wrong, scan, CPU, part=5) for scan in (blocks[0], star)]
+    return Findings(results, [], ["transformer"], 5, "as it was", {"block.png": "maps"}, [])
 
 
 def rows_of(text, title):
@@ -82,7 +89,7 @@ def test_rows_for_a_spreadsheet(findings, tmp_path):
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     own = [row for row in rows if row["source"] == "simulated"]
-    assert len(own) == 2 * 5  # frames and map of each
+    assert len(own) == 3 * 5  # frames, map and pooled map of each
     assert {row["training"] for row in own} == {"not stated", "20 of 500 epochs"}
     quoted = [row for row in rows if row["source"].startswith("OpticalNet, CVPR 2025")]
     assert len(quoted) == 15 + 9
@@ -111,21 +118,83 @@ def test_pages_are_whole_and_escaped(tmp_path):
 
 
 def test_networks_that_ship_always_take_part():
-    labels = [contender.label for contender in open_contenders([], CPU)]
+    labels = [candidate.label for candidate in open_candidates([])]
     assert labels == ["scan network", *(f"frame network, {g} x {g}" for g in (3, 5, 7))]
 
 
 def test_another_file_of_the_same_network_is_told_apart(tmp_path):
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(shipped_weights("scan").read_bytes())
-    *_, last = open_contenders([copy], CPU)
+    *_, last = open_candidates([copy])
     assert last.label == f"scan network ({copy})"
     with pytest.raises(ConfigError, match="once, got it 2 times"):
-        open_contenders([copy, copy], CPU)
+        open_candidates([copy, copy])
 
 
 def test_another_window_is_refused():
-    for contender in open_contenders([], CPU):
-        contender.check(Optics())
+    for candidate in open_candidates([]):
+        candidate.check(Optics())
         with pytest.raises(ReconstructionError, match=r"optics\.roi_px expected 256, got 128"):
-            contender.check(Optics(roi_px=128))
+            candidate.check(Optics(roi_px=128))
+
+
+@pytest.mark.parametrize(
+    ("facts", "length", "is_short"),
+    [
+        ({}, "not stated", False),
+        ({"epochs_done": 500}, "500 of 500 epochs", False),
+        ({"epochs_done": 20}, "20 of 500 epochs", True),
+        (
+            {"epochs_done": 20, "epochs_planned": 20},
+            "20 of 20 epochs, 4.0% of a full training",
+            True,
+        ),
+        (
+            {"epochs_done": 500, "steps_per_epoch": 1, "batch": 16},
+            "500 of 500 epochs, 1.6% of a full training",
+            True,
+        ),
+        ({"epochs_done": 500, "steps_per_epoch": 50, "batch": 20}, "500 of 500 epochs", False),
+        (
+            {"epochs_done": 32, "epochs_planned": 32, "steps_per_epoch": 625, "batch": 25},
+            "32 of 32 epochs",
+            False,
+        ),
+    ],
+)
+def test_the_length_of_a_training_is_what_it_has_seen(make_candidate, facts, length, is_short):
+    candidate = make_candidate(**facts)
+    assert (candidate.length, candidate.is_short) == (length, is_short)
+    marked = f"reader, 3 x 3 [{length}]" if is_short else "reader, 3 x 3"
+    assert candidate.label_with_length == marked
+
+
+def save_network(path, model, start=None, **facts):
+    """Write a small network with new weights."""
+    architecture, make = {
+        "scan": (ScanArchitecture(components=8, width=8, blocks=1), ScanNetwork),
+        "frame": (FrameArchitecture(components=8, width=8, blocks=1), FrameNetwork),
+    }[model]
+    trained_for = TrainedFor(optics=Optics(), tolerance={}, pitch_nm=180.0)
+    metadata = weights_metadata(model, architecture, trained_for, start)
+    training = TrainingFacts(epoch=1, seed=0, software={}, validation={}, **facts)
+    metadata["training"] = training.model_dump_json()
+    save_file(make(architecture).state_dict(), path, metadata)
+
+
+@pytest.mark.parametrize("model", ["scan", "frame"])
+def test_a_network_that_was_trained_for_less_than_those_that_ship_is_marked(tmp_path, model):
+    short = {"epochs_done": 2, "epochs_planned": 2, "steps_per_epoch": 10, "batch": 4}
+    save_network(tmp_path / "short", model, **short)
+    *_, last = open_candidates([tmp_path / "short"])
+    assert last.is_short
+    assert last.length.startswith("2 of 2 epochs, 0.")
+
+
+def test_a_network_that_was_tuned_is_as_long_trained_as_was_planned(tmp_path):
+    facts = {"epochs_planned": 3, "steps_per_epoch": 10, "batch": 4}
+    save_network(tmp_path / "tuned", "scan", "another", epochs_done=3, **facts)
+    save_network(tmp_path / "stopped", "scan", "another", epochs_done=2, **facts)
+    tuned, stopped = open_candidates([tmp_path / "tuned", tmp_path / "stopped"])[-2:]
+    assert (tuned.is_short, tuned.data) == (False, "shapes of its own, from another")
+    assert (stopped.is_short, stopped.length) == (True, "2 of 3 epochs")

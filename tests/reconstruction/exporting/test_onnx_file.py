@@ -102,7 +102,7 @@ def test_scans_as_the_predictor_sees_them(scan_path, small_plan, make_info):
     frames[~valid] = np.nan  # what stands there does not matter
     said = run(scan_path, frames=frames, valid=valid, off_um=off_um, **sensor())
     inside = slice(small_plan.margin, -small_plan.margin)
-    expected = predictor.mosaic.probability, predictor.mosaic.coverage
+    expected = predictor.squares.probability, predictor.squares.coverage
     for ours, theirs in zip(said, expected, strict=True):
         np.testing.assert_allclose(ours[inside, inside], theirs, atol=1e-5)
         assert theirs.std() > 0.01

@@ -17,7 +17,7 @@ from reconstruction.learning.symmetry import (
     transformed,
     transformed_vectors,
 )
-from reconstruction.weights_file import TrainedFor
+from reconstruction.trained import TrainedFor
 from simulation.forward import ForwardModel
 
 SIDE = 6
@@ -97,7 +97,7 @@ def test_points_go_missing_now_and_then(maker):
 
 
 def test_instruments_stay_within_the_stated_tolerance(maker):
-    trained = TrainedFor(Optics(), TOLERANCE, 180.0)
+    trained = TrainedFor(optics=Optics(), tolerance=dict(TOLERANCE), pitch_nm=180.0)
     assert len(maker.optics) == 4
     assert len({optics.defocus_wavelengths for optics in maker.optics}) == len(maker.optics)
     for optics in maker.optics:

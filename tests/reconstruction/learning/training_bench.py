@@ -1,64 +1,28 @@
-"""Trainings that take moments: a task of a few numbers, and sets of a few frames."""
+"""Trainings that take moments: a task of a few numbers."""
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from configs.dataset import DatasetPlan, PartPlan
-from configs.instrument import InstrumentConfig
-from configs.optics import Optics
-from configs.recipe import Recipe
 from reconstruction.learning.task import SCORE
 from reconstruction.learning.watcher import Watcher
-from simulation.datasets.maker import make_dataset
-from simulation.datasets.workers import LocalWorkers
-
-RECIPE = Recipe(
-    epochs=2,
-    batch=16,
-    learning_rate=1e-3,
-    learning_rate_factor=0.5,
-    factor_every_epochs=1,
-    validation_frames=50,
-)
-
-
-def small_plan(seed=3, px=32):
-    """Two scans of 9 x 9 points over random squares to train on, a star to test with."""
-    return DatasetPlan(
-        name="small",
-        seed=seed,
-        instrument=InstrumentConfig(name="bench", optics=Optics(roi_px=4 * px)),
-        parts=[
-            _part("train", {"kind": "block", "squares": 7}, scans=2),
-            _part("test", {"kind": "star", "squares": 8, "spokes": 6}),
-        ],
-    )
-
-
-def _part(split, sample, **more):
-    values = {"split": split, "name": sample["kind"], "sample": sample, **more}
-    return PartPlan.checked("part", values)
-
-
-def make_set(path, plan=None):
-    make_dataset(plan or small_plan(), path, LocalWorkers(1), lambda done, frames: None)
-    return path
 
 
 class ToyTask:
-    """Finds a matrix: 24 batches of 8 in an epoch, a network that drops some of it."""
+    """Finds a matrix: 24 batches in an epoch, a network that drops some of it."""
 
-    def __init__(self, epochs=4, dropout=0.0, largest=1000, bad_epoch=None, trace=None):
+    def __init__(
+        self, epochs=4, dropout=0.0, largest=1000, bad_epoch=None, trace=None, batch=8
+    ):
         torch.manual_seed(0)
         self.network = nn.Sequential(nn.Linear(6, 16), nn.Dropout(dropout), nn.Linear(16, 3))
         self.optimiser = torch.optim.Adam(self.network.parameters())
-        self.epochs, self.steps, self.seed = epochs, 24, 5
+        self.epochs, self.steps, self.batch, self.seed = epochs, 24, batch, 5
         self.metadata = {"format": "toy"}
         self.losses = []
         self._truth = torch.arange(18).reshape(6, 3) / 18
-        self._largest, self._bad_epoch, self._trace = largest, bad_epoch, trace
+        self.largest, self._bad_epoch, self._trace = largest, bad_epoch, trace
 
     def learning_rate(self, epoch):
         return 0.01 / (1 + epoch)
@@ -67,7 +31,8 @@ class ToyTask:
         random = np.random.default_rng(epoch)
         shown = []
         for _ in range(self.steps):
-            x = torch.from_numpy(random.normal(size=(8, 6)).astype(np.float32))[rank::ranks]
+            whole = random.normal(size=(self.batch, 6)).astype(np.float32)
+            x = torch.from_numpy(whole)[rank::ranks]
             shown.append(x)
             bad = torch.nan if epoch == self._bad_epoch else 0.0
             yield x, x @ self._truth + bad
@@ -77,7 +42,7 @@ class ToyTask:
 
     def loss(self, network, batch):
         x, y = batch
-        if len(x) > self._largest:
+        if len(x) > self.largest:
             raise torch.OutOfMemoryError("as CUDA raises it")
         loss = functional.mse_loss(network(x), y)
         self.losses.append(loss.item())
@@ -94,6 +59,15 @@ class StepsOn(ToyTask):
 
     def learning_rate(self, epoch):
         return 0.01 if epoch < 1 else 1.0
+
+
+class Starved(ToyTask):
+    """Has no memory for half a batch from its third epoch on."""
+
+    def batches(self, epoch, rank, ranks):
+        if epoch == 2:
+            self.largest = self.batch // 2 - 1
+        return super().batches(epoch, rank, ranks)
 
 
 class Ear(Watcher):

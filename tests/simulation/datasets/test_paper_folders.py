@@ -107,10 +107,11 @@ FOLDERS = {
 @pytest.mark.parametrize("grid", [3, 5, 7])
 def test_every_image_and_target_comes_back_from_its_place(set_path, tmp_path, grid):
     export_tiff(set_path, tmp_path / "tiff", grid)
-    folders = open_folders(tmp_path / "tiff", grid)
+    folders = open_folders(tmp_path / "tiff")
     assert folders.keys() == FOLDERS.keys()
     for path, (part_path, number, scan, length, columns) in FOLDERS.items():
         folder, part = folders[path], Dataset(set_path)[part_path]
+        assert folder.grid == grid
         assert f"{folder.split}/{folder.name}" == path.replace("train_valid", "train")
         assert len(folder) == length
         np.testing.assert_array_equal(folder.k, np.arange(length))
@@ -200,6 +201,11 @@ def test_masks_may_be_pictures_of_the_squares(theirs):
     write_theirs(theirs / "test" / "ORC", 66, 255 * squares[np.ix_(index, index)])
     folder = open_folders(theirs, 3)["test/ORC"]
     np.testing.assert_array_equal(folder.targets(2, 3)[0], squares)
+    assert open_folders(theirs)["test/ORC"].grid == 3  # as another mask says
+    for path in (theirs / "train_valid" / "A1", theirs / "test" / "ORC"):
+        write_theirs(path, 0, 255 * squares[np.ix_(index, index)])
+    with pytest.raises(ConfigError, match=r"0\.tif: expected a mask of 3, 5 or 7 pixels a"):
+        open_folders(theirs)
 
 
 def test_black_images_to_train_on_may_lie_beyond_the_scan(theirs):

@@ -71,14 +71,17 @@ class FrameSource(Protocol):
         To validate with.
     amplitude
         What makes relative amplitudes of frames.
+    reads_levels
+        Whether frames are levels of 8 bit, not digital numbers of a camera.
     optics
-        Of the instrument, where that is known.
+        Those of the instrument, where that is known.
     description
         Which frames these are, in a line.
     """
 
     held_out: Examples
     amplitude: Amplitude
+    reads_levels: bool
     optics: Optics | None
     description: str
 
@@ -100,21 +103,19 @@ class KeptFrames:
     ----------
     shown, held_out
         To train and to validate with.
-    amplitude, optics, description
+    plan
+        What they were simulated by; ``None``: levels of 8 bit, from folders.
+    description
         As in ``FrameSource``.
     """
 
     def __init__(
-        self,
-        shown: Examples,
-        held_out: Examples,
-        amplitude: Amplitude,
-        optics: Optics | None,
-        description: str,
+        self, shown: Examples, held_out: Examples, plan: DatasetPlan | None, description: str
     ) -> None:
         self.held_out = held_out
-        self.amplitude = amplitude
-        self.optics = optics
+        self.reads_levels = plan is None
+        self.amplitude = level_amplitude if plan is None else _amplitude(plan)
+        self.optics = None if plan is None else plan.instrument.optics
         self.description = description
         self._shown = shown
 
@@ -159,6 +160,7 @@ class EndlessFrames:
     ) -> None:
         self.held_out = _unseen(plan, grid, held_out)
         self.amplitude = _amplitude(plan)
+        self.reads_levels = False
         self.optics: Optics | None = plan.instrument.optics
         self.description = f"fresh frames of {plan.name}, seed {plan.seed}"
         self._plan = plan
@@ -175,7 +177,7 @@ class EndlessFrames:
     ) -> Iterator[Pair]:
         """Yield batches of scans that no other epoch or process draws."""
         fresh = derived_seed(seed, Stream.TRAINING, epoch, rank, _SCANS)
-        plan = self._plan.model_copy(update={"seed": fresh})
+        plan = self._plan.changed(seed=fresh)
         frames = FreshFrames(plan, grid=self._grid)
         loader = DataLoader(frames, batch // ranks, num_workers=self._workers)
         yield from islice(loader, self._steps)
@@ -252,8 +254,7 @@ def _kept_set(data: Dataset, grid: int, held_out: int) -> KeptFrames:
     return KeptFrames(
         shown,
         _unseen(plan, grid, held_out),
-        _amplitude(plan),
-        plan.instrument.optics,
+        plan,
         f"{len(shown)} frames of {plan.name}, seed {plan.seed}",
     )
 
@@ -279,7 +280,6 @@ def _kept_folders(data: str, folders: dict[str, PaperFolder]) -> KeptFrames:
     return KeptFrames(
         examples,
         Examples(last.frames(), last.targets()),
-        level_amplitude,
         None,
         f"{len(examples)} images in {len(shown)} folders, {last.name} held out",
     )
@@ -293,5 +293,5 @@ def _unseen(plan: DatasetPlan, grid: int, count: int) -> Examples:
 
 
 def _amplitude(plan: DatasetPlan) -> Amplitude:
-    open_peak_e = plan.camera.open_peak_e_per_ms * plan.exposure_ms
-    return partial(relative_amplitude, sensor=plan.camera.sensor, open_peak_e=open_peak_e)
+    sensor = plan.camera.sensor
+    return partial(relative_amplitude, sensor=sensor, open_peak_e=plan.open_peak_e)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from training_bench import RECIPE, make_set, small_plan
+from set_bench import RECIPE, make_set, small_plan
 
 from configs.errors import ConfigError, RunStoreError
 from reconstruction.amplitude import relative_amplitude
-from reconstruction.learning.frame_task import FrameTask
-from reconstruction.learning.sources import open_source
+from reconstruction.baselines.sources import open_source
+from reconstruction.baselines.task import BaselineTask
 from simulation.datasets.paper_folders import export_tiff
 from simulation.datasets.paper_reader import open_folders
 from simulation.datasets.reader import Dataset
@@ -118,8 +118,8 @@ def test_fresh_frames_need_no_set(tmp_path):
 def test_frames_and_targets_are_turned_alike(small_set):
     source = open_(small_set)
     network = torch.nn.Linear(1, 1)
-    plain = FrameTask(network, source, RECIPE.changed(flips=False, quarter_turns=False), {})
-    turned = FrameTask(network, source, RECIPE, {})
+    plain = BaselineTask(network, source, RECIPE.changed(flips=False, quarter_turns=False), {})
+    turned = BaselineTask(network, source, RECIPE, {})
     changed = 0
     for (a, s), (b, t) in zip(plain.batches(0, 0, 1), turned.batches(0, 0, 1), strict=True):
         for frame, target, other, squares in zip(a, s, b, t, strict=True):
@@ -137,7 +137,7 @@ def in_a_way(picture, way):
 
 def test_the_schedule_is_the_recipes(small_set):
     recipe = RECIPE.changed(epochs=90, learning_rate_factor=0.9, factor_every_epochs=30)
-    task = FrameTask(torch.nn.Linear(1, 1), open_(small_set), recipe, {})
+    task = BaselineTask(torch.nn.Linear(1, 1), open_(small_set), recipe, {})
     assert (task.epochs, task.steps) == (90, 10)
     rates = [task.learning_rate(epoch) for epoch in (0, 29.9, 30, 59.9, 60)]
     assert rates == pytest.approx([1e-3, 1e-3, 9e-4, 9e-4, 8.1e-4])
@@ -157,7 +157,7 @@ def test_validation_scores_every_held_out_frame(small_set):
             return torch.ones(len(amplitude), 3, 3)
 
     network, source = Known(), open_(small_set)
-    task = FrameTask(network, source, RECIPE, {})
+    task = BaselineTask(network, source, RECIPE, {})
     scores = task.validate(network, torch.device("cpu"))
     assert network.seen == 50
     assert scores["accuracy"] == pytest.approx(source.held_out.targets.mean())

@@ -1,12 +1,11 @@
-"""Every picture of a batch in a symmetry of its own, its target in the same."""
+"""In which symmetry every picture of a batch is shown, and its target alike."""
 
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from reconstruction.learning.symmetry import SYMMETRIES, transformed
+from reconstruction.learning.symmetry import SYMMETRIES
 
 _FLIPS: Final = (0, 1, 2, 3)
 _TURNS: Final = (0, 3, 5, 6)
@@ -21,12 +20,3 @@ def draw_symmetries(
     if flips or quarter_turns:
         return random.choice(_FLIPS if flips else _TURNS, size=batch)
     return np.zeros(batch, np.int64)
-
-
-def each_transformed(pictures: torch.Tensor, symmetries: NDArray[np.int64]) -> torch.Tensor:
-    """Return pictures, (batch, y, x), each in the symmetry drawn for it."""
-    changed = torch.empty_like(pictures)
-    for symmetry in np.unique(symmetries):
-        chosen = torch.from_numpy(symmetries == symmetry)
-        changed[chosen] = transformed(pictures[chosen], int(symmetry))
-    return changed

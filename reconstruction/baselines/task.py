@@ -1,6 +1,5 @@
-"""Training a network that looks at one frame at a time."""
+"""Training of a baseline, a network that looks at one frame at a time."""
 
-import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -9,10 +8,10 @@ from torch import nn
 from torch.nn import functional
 
 from configs.recipe import Recipe
-from reconstruction.learning.augment import draw_symmetries, each_transformed
-from reconstruction.learning.sources import FrameSource
-from reconstruction.learning.task import SCORE, Batch
-from reconstruction.metrics import score
+from reconstruction.baselines.augment import draw_symmetries
+from reconstruction.baselines.sources import FrameSource
+from reconstruction.learning.symmetry import each_transformed
+from reconstruction.learning.task import Batch, scores_of
 from simulation.streams import Stream, numpy_stream
 
 _VALIDATION_BATCH: Final = 64
@@ -20,7 +19,7 @@ _TURNS: Final = 1
 """Sets the stream of random turns apart from that of the frames' order."""
 
 
-class FrameTask:
+class BaselineTask:
     """A network from amplitudes to logits, trained by a recipe; see ``Task``.
 
     Parameters
@@ -44,6 +43,7 @@ class FrameTask:
         )
         self.epochs = recipe.epochs
         self.steps = source.steps(recipe.batch)
+        self.batch = recipe.batch
         self.seed = recipe.seed
         self.metadata = metadata
         self._source = source
@@ -78,7 +78,4 @@ class FrameTask:
             frames, _ = held_out[start : start + _VALIDATION_BATCH]
             amplitude = self._source.amplitude(frames).to(device)
             said.append(network(amplitude).sigmoid().cpu())
-        probability = torch.cat(said)
-        if not probability.isfinite().all():
-            return {SCORE: math.nan}
-        return score(probability.numpy(), held_out.targets).as_dict()
+        return scores_of(torch.cat(said).numpy(), held_out.targets)

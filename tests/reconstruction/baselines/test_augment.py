@@ -6,7 +6,8 @@ import torch
 
 from configs.geometry import SQUARE_NM
 from configs.optics import Optics
-from reconstruction.learning.augment import draw_symmetries, each_transformed
+from reconstruction.baselines.augment import draw_symmetries
+from reconstruction.learning.symmetry import each_transformed
 from simulation.forward import ForwardModel
 
 RANDOM = np.random.default_rng(0)
