@@ -7,6 +7,7 @@ column (+x).
 """
 
 import copy
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -16,6 +17,37 @@ from configs.optics import Optics
 from simulation.light import Light
 from simulation.modes import camera_fields, modes_of, nominal_fields
 from simulation.window import beam_window, check_window
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How windows of cells, displaced from the beam, show in the modes: a linear map.
+
+    Attributes
+    ----------
+    y, x
+        (batch, cells, axis functions), overlap of the cells along an axis; a batch of one
+        holds for all windows.
+    kept, mixing
+        See ``simulation.modes.Modes``.
+    """
+
+    y: torch.Tensor
+    x: torch.Tensor
+    kept: torch.Tensor
+    mixing: torch.Tensor
+
+    def amplitudes(self, coverage: torch.Tensor) -> torch.Tensor:
+        """Map windows, (batch, cells, cells), to amplitudes, (batch, modes)."""
+        products = self.y.mT @ coverage.to(self.y) @ self.x
+        return products.flatten(1)[:, self.kept] @ self.mixing
+
+    def spread(self, amplitudes: torch.Tensor) -> torch.Tensor:
+        """Map (batch, modes) to (batch, cells, cells): the adjoint of ``amplitudes``."""
+        functions = self.x.shape[-1]
+        products = amplitudes.new_zeros(len(amplitudes), functions**2)
+        products[:, self.kept] = amplitudes @ self.mixing.T
+        return self.y @ products.view(-1, functions, functions) @ self.x.mT
 
 
 class ForwardModel:
@@ -85,7 +117,7 @@ class ForwardModel:
         self.film, self.field, self._taps = here(film), here(field), here(taps)
         self._mixing, self._overlap = here(self.modes.mixing), here(self.modes.overlap)
         self._kept = self.modes.kept.to(device)
-        self._centred = self._displaced(torch.zeros(1, device=device))
+        self._centred = self.overlap(torch.zeros(1, 2, device=device))
 
     def frames(
         self, coverage: torch.Tensor, offset_um: torch.Tensor | None = None
@@ -113,23 +145,43 @@ class ForwardModel:
             If the masks are of another size, or displaced beyond half a cell.
         """
         self._check(coverage, offset_um)
-        field = torch.addmm(self.film, self.amplitudes(coverage, offset_um), self.field)
-        points = self._taps.shape[1]
-        first, *others = field.view(len(field), -1, points, points).unbind(dim=1)
-        intensity = first * first
-        for part in others:  # real and imaginary, of each component
-            intensity = torch.addcmul(intensity, part, part)
-        return self._taps @ intensity @ self._taps.T
+        return self.light(self.amplitudes(coverage, offset_um))
 
     def amplitudes(
         self, coverage: torch.Tensor, offset_um: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Amplitude of each mode, (batch, modes), in what the sample transmits."""
-        x = y = self._centred
-        if offset_um is not None:
-            x, y = (self._displaced(offset_um[:, axis]) for axis in (0, 1))
-        products = y.mT @ coverage.to(y) @ x  # (batch, axis modes, axis modes)
-        return products.flatten(1)[:, self._kept] @ self._mixing
+        overlap = self._centred if offset_um is None else self.overlap(offset_um)
+        return overlap.amplitudes(coverage)
+
+    def overlap(self, offset_um: torch.Tensor) -> "Overlap":
+        """Return how windows with these offsets, (batch, 2), show in the modes."""
+        y, x = (self._displaced(offset_um[:, axis]) for axis in (1, 0))
+        return Overlap(y, x, self._kept, self._mixing)
+
+    def light(self, amplitudes: torch.Tensor) -> torch.Tensor:
+        """Return the camera images of modes, (batch, modes), as ``frames`` does."""
+        first, *others = self._parts(amplitudes)
+        intensity = first * first
+        for part in others:  # real and imaginary, of each component
+            intensity = torch.addcmul(intensity, part, part)
+        return self._taps @ intensity @ self._taps.T
+
+    def light_gradient(self, amplitudes: torch.Tensor) -> torch.Tensor:
+        """Return the derivative of ``light``, (batch, modes, image_px, image_px)."""
+        points = self._taps.shape[1]
+        fields = self.field.view(len(self.field), -1, points, points).unbind(dim=1)
+        gradient = sum(
+            part[:, None] * field
+            for part, field in zip(self._parts(amplitudes), fields, strict=True)
+        )
+        assert isinstance(gradient, torch.Tensor)
+        # One product for the rows of all images; the copies between are cheaper than many.
+        rows = (gradient.view(-1, points) @ (2 * self._taps.T)).view(
+            -1, points, len(self._taps)
+        )
+        images = torch.bmm(self._taps.expand(len(rows), -1, -1), rows)
+        return images.view(*amplitudes.shape, *images.shape[1:])
 
     def open_peak(self) -> float:
         """Brightest pixel of an all-open sample, fraction of the incident power."""
@@ -142,6 +194,12 @@ class ForwardModel:
         model.film = torch.lerp(self.film, other.film, share)
         model.field = torch.lerp(self.field, other.field, share)
         return model
+
+    def _parts(self, amplitudes: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Real and imaginary part of each component of the field, (batch, points, points)."""
+        points = self._taps.shape[1]
+        field = torch.addmm(self.film, amplitudes, self.field)
+        return field.view(len(field), -1, points, points).unbind(dim=1)
 
     def _check(self, coverage: torch.Tensor, offset_um: torch.Tensor | None) -> None:
         expected = (self.cells, self.cells)

@@ -228,3 +228,24 @@ def test_another_laser_has_the_same_lens_errors_in_nanometres():
 def test_light_that_cannot_be_is_refused(values, complaint):
     with pytest.raises(ConfigError, match=complaint):
         Optics.checked("bench.toml", values)
+
+
+def test_spread_is_the_adjoint_of_amplitudes():
+    model = ForwardModel(Optics(), dtype=torch.float64)
+    offset = torch.tensor([[0.09, -0.05], [0.0, 0.02], [-0.03, 0.08]], dtype=torch.float64)
+    windows = random_windows(model.cells)
+    overlap = model.overlap(offset)
+    amplitudes = overlap.amplitudes(windows)
+    weights = torch.rand(amplitudes.shape, generator=torch.Generator().manual_seed(1)).double()
+    torch.testing.assert_close(
+        (weights * amplitudes).sum(), (overlap.spread(weights) * windows).sum()
+    )
+
+
+@pytest.mark.parametrize("beam", ["gaussian", "vectorial"])
+def test_gradient_of_the_light(beam):
+    model = ForwardModel(Optics(beam=BEAMS[beam], roi_px=32), dtype=torch.float64)
+    amplitudes = model.amplitudes(random_windows(model.cells))
+    for one, gradient in zip(amplitudes, model.light_gradient(amplitudes), strict=True):
+        expected = torch.autograd.functional.jacobian(lambda a: model.light(a[None])[0], one)
+        torch.testing.assert_close(gradient, expected.movedim(-1, 0))

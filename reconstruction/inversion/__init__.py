@@ -1,0 +1,1 @@
+"""Inversion: the object that explains all photons of a scan, and where it cannot."""

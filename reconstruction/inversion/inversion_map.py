@@ -1,0 +1,107 @@
+"""The map that an inversion fills, tile by tile."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.plan import ScanPlan
+from acquisition.store import Points
+from reconstruction.inversion.tiles import Tile
+from reconstruction.inversion.uncertainty import Spread
+from reconstruction.scan_map import frames_around
+
+Float64 = NDArray[np.float64]
+
+SURE: Final = 0.95
+"""Probability from which a square counts as decided."""
+_ONE_DEVIATION: Final = 0.683
+
+
+class InversionMap:
+    """What the photons say of the squares of a sample; maps are (rows, columns).
+
+    Parameters
+    ----------
+    plan, points
+        Of the scan, and which of its frames are good.
+
+    Attributes
+    ----------
+    of_frames
+        (rows, columns) of the scan, chi-squared per degree of freedom of every frame; NaN
+        where there is none.
+    """
+
+    def __init__(self, plan: ScanPlan, points: Points) -> None:
+        self._plan = plan
+        self._valid = points.valid.reshape(plan.rows, plan.columns).astype(np.int64)
+        shape = (plan.rows, plan.columns)
+        self._coverage, self._width = np.full(shape, np.nan), np.full(shape, np.nan)
+        self._free = np.zeros(shape, np.bool_)
+        self.of_frames = np.full(shape, np.nan)
+
+    def put(self, tile: Tile, found: Spread, of_frames: Float64) -> None:
+        """Set what a tile says of its squares, and chi-squared of its frames."""
+        where = (
+            slice(tile.rows.start, tile.rows.stop),
+            slice(tile.columns.start, tile.columns.stop),
+        )
+        self._coverage[where], self._width[where] = found.coverage, found.width
+        self._free[where], self.of_frames[where] = found.free, of_frames
+
+    @property
+    def chi_squared(self) -> float:
+        """Mean over all frames: 1 where the model explains the photons."""
+        return float(np.nanmean(self.of_frames))
+
+    @property
+    def probability(self) -> Float64:
+        """Probability that at least half of each square is milled; NaN where none was seen."""
+        return self._spread.probability
+
+    @property
+    def coverage(self) -> Float64:
+        """Most likely milled fraction of each square."""
+        return self._spread.coverage
+
+    def interval(self, share: float) -> tuple[Float64, Float64]:
+        """Return bounds of the milled fractions that hold with so much probability."""
+        return self._spread.interval(share)
+
+    @property
+    def uncertainty(self) -> Float64:
+        """Half of the interval that holds a fraction like one standard deviation does."""
+        low, high = self.interval(_ONE_DEVIATION)
+        half: Float64 = (high - low) / 2
+        return half
+
+    @property
+    def is_open(self) -> NDArray[np.bool_]:
+        """Decision: probability at least one half; false where nothing is known."""
+        decision: NDArray[np.bool_] = self.probability >= 0.5
+        return decision
+
+    @property
+    def undecided(self) -> NDArray[np.bool_]:
+        """Squares that the photons leave open to doubt."""
+        probability = self.probability
+        sure = (probability >= SURE) | (probability <= 1 - SURE)
+        doubt: NDArray[np.bool_] = ~sure
+        return doubt
+
+    @property
+    def count(self) -> NDArray[np.int64]:
+        """Number of frames whose 7 x 7 squares cover each square."""
+        return self._plan.crop(frames_around(self._valid))
+
+    @property
+    def _spread(self) -> Spread:
+        known = self.count > 0
+        coverage, width = (
+            np.where(known, self._cut(a), np.nan) for a in (self._coverage, self._width)
+        )
+        return Spread(coverage, self._cut(self._free), width)
+
+    def _cut(self, scan: NDArray[Any]) -> NDArray[Any]:
+        return self._plan.crop(scan)

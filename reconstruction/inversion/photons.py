@@ -1,0 +1,83 @@
+"""What the camera measured in a part of a scan, as photo-electrons."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import torch
+
+from acquisition.store import Points, Run
+
+RESPONSE_SPREAD: Final = 0.01
+"""Relative standard deviation of the pixels' response, where no map of it is known."""
+_LEAST_E: Final = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Photons:
+    """The valid frames of a rectangle of scan points.
+
+    Attributes
+    ----------
+    rows, columns
+        (n,), scan points of the frames.
+    off_um
+        (n, 2), by how much (x, y) the beam was off the middle of its square, as far as the
+        stage says, else zero.
+    electrons
+        (n, pixels), photo-electrons; noise takes some below zero.
+    added_e2
+        Variance that the sensor adds to that of the light.
+    """
+
+    rows: torch.Tensor
+    columns: torch.Tensor
+    off_um: torch.Tensor
+    electrons: torch.Tensor
+    added_e2: float
+
+    @classmethod
+    def of(
+        cls, run: Run, points: Points, rows: range, columns: range, device: torch.device
+    ) -> Self:
+        """Read what was measured at some rows and columns of a scan."""
+        sensor = run.info.instrument.camera.sensor
+        at, off_um, electrons = [], [], []
+        for row in rows:
+            line = run.valid_frames(row, points)
+            there = (line.columns >= columns.start) & (line.columns < columns.stop)
+            adu = torch.from_numpy(line.images[there].astype(np.float32)).flatten(1)
+            at += [(row, column) for column in line.columns[there]]
+            off_um.append(torch.from_numpy(np.nan_to_num(line.off_um[there])).float())
+            electrons.append(sensor.electrons(adu))
+        place = torch.tensor(at, dtype=torch.long, device=device).view(-1, 2)
+        return cls(
+            rows=place[:, 0],
+            columns=place[:, 1],
+            off_um=torch.cat(off_um).to(device),
+            electrons=torch.cat(electrons).to(device),
+            added_e2=sensor.added_variance_e2,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.rows)
+
+    def weight(self, expected_e: torch.Tensor) -> torch.Tensor:
+        """Inverse variance of electrons, where so many are expected, of any shape."""
+        return 1 / (expected_e + self.added_e2)
+
+    def deviance(self, expected_e: torch.Tensor, frames: slice) -> torch.Tensor:
+        """Negative logarithm of the likelihood, and zero where all is as expected.
+
+        With the sensor's variance added, electrons are nearly Poisson numbers of that
+        much more. Source: Huang et al., Nature Methods 10, 653 (2013).
+        """
+        expected = expected_e + self.added_e2
+        seen = (self.electrons[frames] + self.added_e2).clamp(min=_LEAST_E)
+        return expected - seen + seen * torch.log(seen / expected)
+
+    def chi_squared(self, expected_e: torch.Tensor, frames: slice) -> torch.Tensor:
+        """Squared differences over their variance, that of the pixels' response included."""
+        variance = expected_e + self.added_e2 + (RESPONSE_SPREAD * expected_e).square()
+        return (self.electrons[frames] - expected_e).square() / variance

@@ -1,0 +1,108 @@
+"""The cells that explain the photons of a scene best.
+
+Gauss-Newton: the misfit is expanded to second order in the light of the modes, which is linear
+in the cells; the expansion, with the prior, is minimised within the bounds; a search
+along the way there makes sure that the misfit itself falls; and again from there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import torch
+
+from reconstruction.inversion.bounded import minimise_bounded
+from reconstruction.inversion.misfit import Misfit, misfit
+from reconstruction.inversion.normal_equations import Beam, NormalEquations
+from reconstruction.inversion.photons import Photons
+from reconstruction.inversion.priors import Prior
+from reconstruction.inversion.scene import Scene
+
+_LARGEST_GAIN: Final = 0.02
+"""Fall of the objective per cell of a converged solution, at most, in the next step."""
+_SHORTEST: Final = 1 / 32
+_INNER: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Where the solver stands.
+
+    Attributes
+    ----------
+    cells
+        (rows, columns) of the scene, milled fractions.
+    beam
+        Its power in every frame, and stray light.
+    misfit
+        Of these.
+    objective
+        Misfit and prior.
+    steps
+        Taken so far.
+    converged
+        Whether another step would change nothing that matters.
+    """
+
+    cells: torch.Tensor
+    beam: Beam
+    misfit: Misfit
+    objective: float
+    steps: int
+    converged: bool
+
+
+Progress = Callable[[Solution], None]
+
+
+def solve(
+    photons: Photons,
+    scene: Scene,
+    prior: Prior,
+    start: Solution,
+    most_steps: int,
+    progress: Progress = lambda solution: None,
+) -> Solution:
+    """Go on from a solution until it has converged, or for so many steps."""
+    solution = start
+    for _ in range(most_steps):
+        solution = step(photons, scene, prior, solution)
+        progress(solution)
+        if solution.converged:
+            break
+    return solution
+
+
+def begin(
+    photons: Photons, scene: Scene, prior: Prior, cells: torch.Tensor, beam: Beam
+) -> Solution:
+    """Return the solution that some cells are."""
+    found = misfit(photons, scene.model, scene.amplitudes(cells), beam)
+    return Solution(cells, beam, found, found.value + float(prior(cells)[0]), 0, False)
+
+
+def step(photons: Photons, scene: Scene, prior: Prior, solution: Solution) -> Solution:
+    """Take one step of Gauss-Newton."""
+    cells, beam = solution.cells, solution.beam
+    equations = NormalEquations.at(photons, scene.model, scene.amplitudes(cells), beam)
+
+    def expansion(there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        value, slope = equations.misfit(scene.amplitudes(there - cells))
+        penalty, pull = prior(there)
+        return value + penalty, scene.spread(slope) + pull
+
+    change = minimise_bounded(expansion, cells, _INNER) - cells
+    power = equations.power_step - (equations.power_response * scene.amplitudes(change)).sum(1)
+    share = 1.0
+    while share >= _SHORTEST:
+        moved = replace(beam, power=beam.power + share * power)
+        there = begin(photons, scene, prior, cells + share * change, moved)
+        gain = solution.objective - there.objective
+        if gain > 0:
+            stray_e = max(0.0, moved.stray_e + there.misfit.stray_step_e)
+            moved = replace(moved, stray_e=stray_e)
+            there = begin(photons, scene, prior, there.cells, moved)
+            converged = gain < _LARGEST_GAIN * cells.numel()
+            return replace(there, steps=solution.steps + 1, converged=converged)
+        share /= 2
+    return replace(solution, steps=solution.steps + 1, converged=True)

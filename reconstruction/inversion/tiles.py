@@ -1,0 +1,51 @@
+"""A scan in parts that fit into memory, whatever its size."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from acquisition.plan import ScanPlan
+
+LARGEST_SIDE: Final = 72
+"""Points along a side that a tile decides; with its surroundings it takes some 300 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A rectangle of scan points.
+
+    Attributes
+    ----------
+    rows, columns
+        Whose squares it decides.
+    seen_rows, seen_columns
+        Of the frames that it looks at: those and the ones around.
+    """
+
+    rows: range
+    columns: range
+    seen_rows: range
+    seen_columns: range
+
+
+def tiles(plan: ScanPlan, around: int) -> Iterator[Tile]:
+    """Cut a scan into tiles that see so many points more on every side."""
+    for rows in _pieces(plan.rows):
+        for columns in _pieces(plan.columns):
+            yield Tile(
+                rows,
+                columns,
+                _wider(rows, around, plan.rows),
+                _wider(columns, around, plan.columns),
+            )
+
+
+def _pieces(length: int) -> Iterator[range]:
+    """Cut into as few pieces as possible, nearly equal ones."""
+    count = -(-length // LARGEST_SIDE)
+    for piece in range(count):
+        yield range(length * piece // count, length * (piece + 1) // count)
+
+
+def _wider(axis: range, around: int, length: int) -> range:
+    return range(max(0, axis.start - around), min(length, axis.stop + around))

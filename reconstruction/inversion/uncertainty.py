@@ -1,0 +1,147 @@
+"""How well squares are known: from the curvature of the misfit, and from the bounds.
+
+A square is free if some of its cells lie between the bounds: the covariance of free squares is
+the inverse of their curvature. The photons push all others against a bound; how hard says
+how far from it they may be. Positions count as nominal here.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from reconstruction.inversion.normal_equations import NormalEquations
+from reconstruction.inversion.photons import Photons
+from reconstruction.inversion.scene import Scene
+
+Float64 = NDArray[np.float64]
+_BOUND: Final = 1e-3
+_VARIANCE: Final = 1 / 12
+"""Of a square of which nothing is known: uniform between the bounds."""
+_HALVINGS: Final = 40
+_BATCH: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Where the milled fractions of squares are likely to be; arrays of any shape.
+
+    Attributes
+    ----------
+    coverage
+        Most likely.
+    free
+        Whether it lies between the bounds.
+    width
+        Standard deviation of free squares, before they are cut at the bounds; mean distance of
+        others from their bound.
+    """
+
+    coverage: Float64
+    free: NDArray[np.bool_]
+    width: Float64
+
+    def part(self, which: tuple[slice, ...]) -> Self:
+        """Return some of the squares."""
+        return type(self)(self.coverage[which], self.free[which], self.width[which])
+
+    @property
+    def probability(self) -> Float64:
+        """Probability that at least one half is milled."""
+        return 1 - self._below(np.full_like(self.coverage, 0.5))
+
+    def interval(self, share: float) -> tuple[Float64, Float64]:
+        """Return the shortest intervals that hold the fraction with so much probability."""
+        short, long = np.zeros_like(self.coverage), np.ones_like(self.coverage)
+        for _ in range(_HALVINGS):
+            half = (short + long) / 2
+            enough = self._within(half) >= share
+            short, long = np.where(enough, short, half), np.where(enough, half, long)
+        return np.clip(self.coverage - long, 0, 1), np.clip(self.coverage + long, 0, 1)
+
+    def _within(self, distance: Float64) -> Float64:
+        """Return the probability of fractions up to a distance from the most likely one."""
+        return self._below(self.coverage + distance) - self._below(self.coverage - distance)
+
+    def _below(self, fraction: Float64) -> Float64:
+        """Return the probability of less than a fraction."""
+        fraction = np.clip(fraction, 0, 1)
+        start, end = ndtr(-self.coverage / self.width), ndtr((1 - self.coverage) / self.width)
+        normal = (ndtr((fraction - self.coverage) / self.width) - start) / (end - start)
+        is_closed = self.coverage < 0.5
+        away = np.where(is_closed, fraction, 1 - fraction)
+        near = np.expm1(-away / self.width) / np.expm1(-1 / self.width)
+        return np.where(self.free, normal, np.where(is_closed, near, 1 - near))
+
+
+@torch.inference_mode()
+def spread(
+    photons: Photons,
+    scene: Scene,
+    equations: NormalEquations,
+    cells: torch.Tensor,
+    slope: torch.Tensor,
+) -> Spread:
+    """Return how well the squares under a scene's points are known, (rows, columns).
+
+    Parameters
+    ----------
+    photons, scene
+        What was seen, and of what.
+    equations
+        The expansion of the misfit at the cells.
+    cells, slope
+        Of the scene: the most likely ones, and the derivative of the objective there.
+    """
+    n, reach = scene.cells_per_square, scene.reach
+    inner = (cells > _BOUND) & (cells < 1 - _BOUND)
+    moving = _of_squares(inner, n).sum(-1)
+    free = moving > 0
+    # A free square changes by its free cells alone.
+    weights = (n * n * inner / _to_cells(moving.clamp(min=1), n)).float()
+    deviation = _free_deviation(photons, scene, equations, weights, free)
+    push = _of_squares(slope, n).sum(-1).abs()
+    width = torch.where(free, deviation, 1 / push.clamp(min=1e-6))
+    coverage = _of_squares(cells, n).mean(-1)
+    seen = slice(reach, -reach)
+    coverage, free, width = (a[seen, seen].cpu() for a in (coverage, free, width))
+    return Spread(coverage.double().numpy(), free.numpy(), width.double().numpy())
+
+
+def _free_deviation(
+    photons: Photons,
+    scene: Scene,
+    equations: NormalEquations,
+    weights: torch.Tensor,
+    free: torch.Tensor,
+) -> torch.Tensor:
+    """Return the standard deviation of free squares, (rows, columns)."""
+    count = int(free.sum())
+    number = torch.full(free.shape, count, device=free.device)  # the last takes all others
+    number[free] = torch.arange(count, device=free.device)
+    curvature = torch.zeros((count + 1) ** 2, dtype=torch.float64, device=free.device)
+    for start in range(0, len(photons), _BATCH):
+        part = slice(start, start + _BATCH)
+        index, response = scene.responses(part, weights)
+        seen = number.flatten()[index]
+        bent = response @ equations.curvature[part] @ response.mT
+        at = seen[:, :, None] * (count + 1) + seen[:, None, :]
+        curvature.index_add_(0, at.flatten(), bent.double().flatten())
+    stiff = curvature.view(count + 1, -1)[:-1, :-1]
+    stiff.diagonal().add_(1 / _VARIANCE)
+    covariance = torch.cholesky_inverse(torch.linalg.cholesky(stiff))
+    deviation = torch.full(free.shape, _VARIANCE**0.5, device=free.device)
+    deviation[free] = covariance.diagonal().sqrt().float()
+    return deviation
+
+
+def _of_squares(cells: torch.Tensor, n: int) -> torch.Tensor:
+    """(rows, columns, n * n), the cells of each square."""
+    return cells.unfold(0, n, n).unfold(1, n, n).flatten(2)
+
+
+def _to_cells(squares: torch.Tensor, n: int) -> torch.Tensor:
+    return squares.repeat_interleave(n, 0).repeat_interleave(n, 1)
