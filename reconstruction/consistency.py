@@ -40,7 +40,9 @@ class Consistency:
     ----------
     unexplained
         Share of the light that the map does not explain, beyond noise; ``None`` where there
-        is no light.
+        is too little to say.
+    dark
+        Whether no frame has light.
     saturated
         Frames with pixels at the full well.
     frames
@@ -48,6 +50,7 @@ class Consistency:
     """
 
     unexplained: float | None
+    dark: bool
     saturated: int
     frames: int
 
@@ -59,7 +62,7 @@ class Consistency:
                 f"{self.saturated} of {self.frames} frames looked at are saturated: what they"
                 " show is not what was there; expose for less long"
             )
-        if self.frames and self.unexplained is None:
+        if self.dark:
             return f"none of {self.frames} frames looked at has light; was the laser on?"
         if self.unexplained is not None and self.unexplained > LARGEST_UNEXPLAINED:
             return (
@@ -71,7 +74,7 @@ class Consistency:
 
 
 class ConsistencyCheck:
-    """Compares frames with what the map says of the squares around.
+    """Compares frames with what the map says, with one power and one stray light for the run.
 
     Parameters
     ----------
@@ -107,31 +110,32 @@ class ConsistencyCheck:
     def result(self) -> Consistency:
         """Sum up."""
         if not self._seen_e:
-            return Consistency(None, 0, 0)
+            return Consistency(None, False, 0, 0)
         seen_e, expected_e = torch.cat(self._seen_e), torch.cat(self._expected_e)
         saturated = seen_e.amax(dim=(1, 2)) >= _SATURATED * self._sensor.full_well_e
-        unexplained = self._unexplained(expected_e, seen_e)
-        return Consistency(unexplained, int(saturated.sum()), len(seen_e))
+        power, stray_e = _fit(expected_e, seen_e)
+        expected_e = expected_e * power + stray_e
+        lit_e = torch.maximum(expected_e.sum((1, 2)), seen_e.sum((1, 2)))
+        lit_e -= stray_e * seen_e[0].numel()
+        kept = lit_e > _LIT * lit_e.max()
+        return Consistency(
+            unexplained=self._unexplained(expected_e[kept], seen_e[kept]),
+            dark=bool(lit_e.max() < _LEAST_LIT_E),
+            saturated=int(saturated.sum()),
+            frames=len(seen_e),
+        )
 
-    def _unexplained(self, light: torch.Tensor, seen_e: torch.Tensor) -> float | None:
+    def _unexplained(self, expected_e: torch.Tensor, seen_e: torch.Tensor) -> float | None:
         """Share of the light in other places than expected, of (n, y, x) each.
 
         The root of a Poisson number has a variance of one quarter; what the squared
-        difference of roots is beyond it has been moved. One power and one stray light hold
-        for the run.
+        difference of roots is beyond it has been moved.
         """
-        power, stray_e = _fit(light, seen_e)
-        expected_e = light * power + stray_e
-        lit = torch.maximum(expected_e.sum((1, 2)), seen_e.sum((1, 2)))
-        lit -= stray_e * seen_e[0].numel()
-        brightest = float(lit.max())
-        if brightest < _LEAST_LIT_E:
-            return None
-        kept = lit > _LIT * brightest
-        expected_e, seen_e = expected_e[kept], seen_e[kept]
         added_e2 = self._sensor.added_variance_e2
         counts = expected_e > _EXPECTED_BRIGHT * added_e2
         counts |= seen_e > _SEEN_BRIGHT * added_e2
+        if not counts.any():
+            return None
         seen, expected = (
             (light_e.clamp(min=0) + added_e2).sqrt() for light_e in (seen_e, expected_e)
         )

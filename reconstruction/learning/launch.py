@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["32", "bf16-mixed"]
 _OURS: Final = "configs.errors."
+_THREADS: Final = "OMP_NUM_THREADS"
 
 # When this module is imported, so that it holds in new processes before they join the others;
 # one level below the library's own logger, whose level it sets itself.
@@ -121,7 +122,7 @@ def train(
         check_free(folder, overwrite=overwrite)
     fabric, has_spare = _fabric(devices), devices.count == 1 and devices.kind.type != "cpu"
     cpu = Devices(torch.device("cpu"), precision=devices.precision)
-    with _one_line(folder):
+    with _one_line(folder), _threads_kept():
         rows: list[Row] = fabric.launch(
             partial(
                 train_in_process,
@@ -201,6 +202,18 @@ def _attempt(
         clear_folder(folder)
     Loop(fabric, records, state, watcher).run()
     return records.rows
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Undo what Fabric sets for its own processes: it would hold for all later ones."""
+    threads, limit = torch.get_num_threads(), os.environ.get(_THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if limit is None:
+            os.environ.pop(_THREADS, None)
 
 
 @contextmanager
