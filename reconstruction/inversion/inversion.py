@@ -5,7 +5,6 @@ sample run through squares.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -35,30 +34,6 @@ _FIRST_STEPS: Final = 3
 _MOST_STEPS: Final = 12
 
 Progress = Callable[[Tile, Solution], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Inverted:
-    """What inversion says of a rectangle of scan points.
-
-    Attributes
-    ----------
-    spread
-        Where the milled fraction of each square is likely to be, (rows, columns).
-    cells
-        (rows * n, columns * n), milled fractions of n x n cells a square.
-    of_frames, of_pixels
-        Chi-squared per degree of freedom: (rows, columns), NaN where there is no frame, and
-        (y, x) of the camera.
-    converged
-        Whether more steps would change nothing that matters.
-    """
-
-    spread: Spread
-    cells: Float64
-    of_frames: Float64
-    of_pixels: Float64
-    converged: bool
 
 
 class Inverter:
@@ -91,8 +66,10 @@ class Inverter:
         """Points around a tile whose frames see its squares."""
         return self._squares.cells // 2 + 1
 
-    def invert(self, tile: Tile, start: Float64, progress: Progress) -> Inverted | None:
-        """Invert a tile, beginning with a map of the whole scan; ``None`` without frames.
+    def invert(
+        self, tile: Tile, start: Float64, progress: Progress
+    ) -> tuple[Spread, Float64] | None:
+        """Invert a tile, beginning with a map of the whole scan.
 
         Parameters
         ----------
@@ -102,6 +79,13 @@ class Inverter:
             (rows, columns) of the scan, milled fractions to begin with.
         progress
             Called after every step.
+
+        Returns
+        -------
+        tuple or None
+            How well the squares are known, and chi-squared per degree of freedom of the
+            frames, NaN where there is none, (rows, columns) of the tile; ``None`` if it has no
+            frames at all.
         """
         seen = tile.seen_rows, tile.seen_columns
         photons = Photons.of(self._run, self._points, *seen, self._device)
@@ -140,7 +124,7 @@ class Inverter:
 
     def _result(
         self, tile: Tile, photons: Photons, scene: Scene, prior: Prior, solution: Solution
-    ) -> Inverted:
+    ) -> tuple[Spread, Float64]:
         """Cut what a tile decides out of what was found of all that it sees."""
         cells, amplitudes = solution.cells, scene.amplitudes(solution.cells)
         equations = NormalEquations.at(photons, scene.model, amplitudes, solution.beam)
@@ -153,24 +137,12 @@ class Inverter:
                 (tile.columns, tile.seen_columns),
             )
         )
-        n = scene.cells_per_square
-        fine = tuple(
-            slice(n * (axis.start + scene.reach), n * (axis.stop + scene.reach))
-            for axis in inner
-        )
         of_frames = torch.full(
             (len(tile.seen_rows), len(tile.seen_columns)), torch.nan, device=cells.device
         )
         at = photons.rows - tile.seen_rows.start, photons.columns - tile.seen_columns.start
         of_frames[at] = solution.misfit.of_frames
-        side = self._run.info.instrument.optics.image_px
-        return Inverted(
-            spread=found.part(inner),
-            cells=cells[fine].double().cpu().numpy(),
-            of_frames=of_frames[inner].double().cpu().numpy(),
-            of_pixels=solution.misfit.of_pixels.view(side, side).double().cpu().numpy(),
-            converged=solution.converged,
-        )
+        return found.part(inner), of_frames[inner].double().cpu().numpy()
 
 
 def invert(
@@ -204,5 +176,5 @@ def invert(
     for tile in tiles(plan, inverter.around):
         inverted = inverter.invert(tile, np.pad(first, plan.margin), progress)
         if inverted is not None:
-            found.put(tile, inverted.spread, inverted.of_frames)
+            found.put(tile, *inverted)
     return found

@@ -52,3 +52,18 @@ def test_tiles_agree_with_the_whole(run, found, monkeypatch):
     assert np.array_equal(parts.is_open[decided], found.is_open[decided])
     assert np.abs(parts.coverage - found.coverage).mean() < 0.05
     assert np.isfinite(parts.of_frames).all()
+
+
+def test_edges_within_squares_take_finer_cells(tmp_path):
+    sample = tmp_path / "star.toml"
+    sample.write_text('kind = "star"\nsquares = 8\nspokes = 5\n')
+    out = tmp_path / "run.zarr"
+    opticalnet.acquire(str(sample), instrument="simulated-still", exposure_ms=50.0, out=out)
+    run, shapes = opticalnet.Run(out), set()
+    found = invert(
+        run, None, CPU, progress=lambda tile, solution: shapes.add(solution.cells.shape)
+    )
+    squares, cells = sorted(shapes)
+    assert cells == (3 * squares[0], 3 * squares[1])
+    assert found.chi_squared < LARGEST_CHI_SQUARED
+    assert np.sqrt(np.mean((found.coverage - run.truth) ** 2)) < 0.1
