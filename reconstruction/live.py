@@ -12,7 +12,7 @@ from acquisition.frame import Frame, FrameLine
 from acquisition.plan import ScanPlan
 from reconstruction.memory import Warn, warn_in_python
 from reconstruction.predictor import Predictor
-from simulation.threads import one_thread
+from simulation.threads import one_thread, settle
 
 
 class LiveReconstruction:
@@ -67,6 +67,7 @@ class LiveReconstruction:
         """Work off what is queued, unfinished lines included, and end the thread."""
         self._frames.put(None)
         self._thread.join()
+        settle()
 
     def _work(self) -> None:
         try:

@@ -25,7 +25,7 @@ def one_thread() -> Iterator[None]:
     """Keep torch to one thread meanwhile, so that the same sums give the same bits.
 
     The number is that of the process: blocks in several threads may overlap, and the
-    last to end restores it.
+    last to end restores it. A thread whose block ended earlier keeps one until ``settle``.
     """
     with _NESTING.lock:
         if _NESTING.depth == 0:
@@ -40,3 +40,13 @@ def one_thread() -> Iterator[None]:
             _NESTING.depth -= 1
             if _NESTING.depth == 0:
                 torch.set_num_threads(_NESTING.before)
+
+
+def settle() -> None:
+    """Give this thread, whose blocks another has outlasted, what torch had before them.
+
+    For whoever has waited for the other thread.
+    """
+    with _NESTING.lock:
+        if _NESTING.depth == 0:
+            torch.set_num_threads(_NESTING.before)

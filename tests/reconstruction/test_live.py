@@ -13,6 +13,7 @@ from reconstruction.frame_network import FrameArchitecture, FrameNetwork
 from reconstruction.live import LiveReconstruction
 from reconstruction.predictor import FramePredictor, ScanPredictor
 from reconstruction.scan_network import ScanArchitecture, ScanNetwork
+from simulation.threads import one_thread
 
 CPU = torch.device("cpu")
 
@@ -105,6 +106,22 @@ def test_live_gives_the_bits_of_offline(predictor, frames, small_plan):
     expected = offline(predictor(), frames, small_plan)
     assert np.isfinite(expected.squares.probability).all()
     assert_same(live.predictor.squares, expected.squares)
+
+
+def test_torch_has_its_threads_again(frame_predictor, frames, small_plan):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    held = Held(frame_predictor(), 0)
+    live = LiveReconstruction(held, small_plan)
+    for frame in frames:
+        live.add(frame)
+    assert held.there[0].wait(60)
+    with one_thread():  # as a simulated instrument does meanwhile
+        pass
+    held.go[0].set()
+    live.finish()
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
 
 
 def test_frames_may_come_in_any_order(predictor, frames, small_plan):
