@@ -32,9 +32,13 @@ if TYPE_CHECKING:
     from opticalnet.benchmarking import Benchmark, benchmark
     from opticalnet.data_sets import Simulation, simulate
     from opticalnet.exporting import Export, export
+    from opticalnet.inverting import invert
     from opticalnet.light_view import LightView, view_light
-    from opticalnet.reconstructing import Reconstruction, reconstruct
+    from opticalnet.reconstructing import reconstruct
+    from opticalnet.reconstructions import Reconstruction
     from reconstruction.baselines.weights import Baseline, load_baseline
+    from reconstruction.inversion.inversion import FitStep
+    from reconstruction.inversion.inversion_map import InversionMap
     from reconstruction.metrics import Scores
     from reconstruction.square_map import SquareMap
     from simulation.colour import ColourModel
@@ -57,8 +61,10 @@ _HOME = {
     "DeviceError": "configs.errors",
     "DeviceTimeout": "configs.errors",
     "Export": "opticalnet.exporting",
+    "FitStep": "reconstruction.inversion.inversion",
     "Frame": "acquisition.frame",
     "FreshFrames": "simulation.datasets.fresh_frames",
+    "InversionMap": "reconstruction.inversion.inversion_map",
     "LandmarkVisit": "acquisition.frame",
     "LightView": "opticalnet.light_view",
     "LimitError": "configs.errors",
@@ -67,7 +73,7 @@ _HOME = {
     "Optics": "configs.optics",
     "PaperFolder": "simulation.datasets.paper_reader",
     "ProtocolError": "configs.errors",
-    "Reconstruction": "opticalnet.reconstructing",
+    "Reconstruction": "opticalnet.reconstructions",
     "ReconstructionError": "configs.errors",
     "Run": "acquisition.store",
     "RunInfo": "acquisition.store",
@@ -80,6 +86,7 @@ _HOME = {
     "benchmark": "opticalnet.benchmarking",
     "export": "opticalnet.exporting",
     "export_tiff": "simulation.datasets.paper_folders",
+    "invert": "opticalnet.inverting",
     "load_baseline": "reconstruction.baselines.weights",
     "load_dataset_plan": "configs.dataset",
     "open_folders": "simulation.datasets.paper_reader",
@@ -101,8 +108,10 @@ __all__ = [
     "DeviceError",
     "DeviceTimeout",
     "Export",
+    "FitStep",
     "Frame",
     "FreshFrames",
+    "InversionMap",
     "LandmarkVisit",
     "LightView",
     "LimitError",
@@ -124,6 +133,7 @@ __all__ = [
     "benchmark",
     "export",
     "export_tiff",
+    "invert",
     "load_baseline",
     "load_dataset_plan",
     "open_folders",

@@ -67,13 +67,20 @@ def acquire(
 def reconstruct(
     run: Annotated[str, typer.Argument(help="Path of the run.")],
     method: Annotated[
-        str, typer.Option(help="network (whole scan); frames (each alone, averaged); pooled.")
-    ] = "network",
+        str | None,
+        typer.Option(
+            help="network (whole scan), frames (each alone, averaged), pooled, or inversion;"
+            " network and then inversion if not given."
+        ),
+    ] = None,
     grid: Annotated[
         int | None, typer.Option(help="Squares that a frame tells of: 3, 5 or 7.")
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="From opticalnet train; those that ship if not given.")
+    ] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="Of the inversion: smooth, binary or none.")
     ] = None,
     device: Device = "auto",
     overwrite: Annotated[
@@ -85,7 +92,9 @@ def reconstruct(
     with interruptible(lambda: f"stopped; the frames of {run} are as they were"):
         from opticalnet.reconstruct_command import reconstruct_run
 
-        reconstruct_run(run, method, grid, weights, device, overwrite=overwrite, json=json)
+        reconstruct_run(
+            run, method, grid, weights, prior, device, overwrite=overwrite, json=json
+        )
 
 
 @app.command()

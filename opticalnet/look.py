@@ -23,6 +23,7 @@ PAPER: Final = "#fbfaf7"
 CHALK: Final = "#f4efe2"
 RED: Final = "#d1495b"
 BLUE: Final = "#3d8eb9"
+AMBER: Final = "#e0a030"
 GREY: Final = "#9aa3ad"
 
 

@@ -2,23 +2,29 @@
 
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, Self, cast, get_args
 
 from PIL import Image
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from configs.errors import ConfigError
-from opticalnet.console import open_console, print_json
+from opticalnet.console import given, open_console, print_json
+from opticalnet.inverting import invert
 from opticalnet.progress import FrameProgress
-from opticalnet.reconstructing import Method, Reconstruction, reconstruct
+from opticalnet.reconstructing import NetworkMethod, reconstruct
+from opticalnet.reconstructions import Reconstruction
+from reconstruction.inversion.inversion import FitStep
+from reconstruction.inversion.priors import PriorName, check_prior
 
 
 def reconstruct_run(
     run: str,
-    method: str,
+    method: str | None,
     grid: int | None,
     weights: str | None,
+    prior: str | None,
     device: str,
     *,
     overwrite: bool,
@@ -30,34 +36,80 @@ def reconstruct_run(
     ----------
     run
         Path of the run.
-    method, grid, weights, device
-        As for ``opticalnet.reconstruct``, which checks them.
+    method
+        ``None``: the network, then the inversion from what it said.
+    grid, weights, prior, device
+        As for ``opticalnet.reconstruct`` and ``opticalnet.invert``, which check them.
     overwrite
         Whether a result of other weights may go, and a picture of another result.
     json
         Whether a script reads stdout.
+
+    Raises
+    ------
+    ConfigError
+        If an option does not go with the method.
     """
-    console = open_console(json)
-    with FrameProgress(console) as progress:
-        result = reconstruct(
-            run,
-            method=cast("Method", method),
-            grid=grid,
-            weights=weights,
-            device=device,
-            overwrite=overwrite,
-            progress=partial(progress, "lines"),
-        )
-    picture = _beside(Path(run), f"{result.name}.png")
-    if not overwrite:
-        _check_replaceable(picture, result)
-    result.save_figure(picture)
+    _check_options(method, prior, given(grid=grid, weights=weights))
+    console, results = open_console(json), list[Reconstruction]()
+
+    def show(result: Reconstruction) -> None:
+        picture = _beside(Path(run), f"{result.name}.png")
+        if not overwrite:
+            _check_replaceable(picture, result)
+        result.save_figure(picture)
+        results.append(result)
+        if not json:
+            _print_result(console, result, picture)
+
+    if method != "inversion":
+        with FrameProgress(console) as lines:
+            network = reconstruct(
+                run,
+                method=cast("NetworkMethod", method or "network"),
+                grid=grid,
+                weights=weights,
+                device=device,
+                overwrite=overwrite,
+                progress=partial(lines, "lines"),
+            )
+        show(network)
+    if method in {None, "inversion"}:
+        with _FitProgress(console) as steps:
+            inverted = invert(
+                run,
+                start=results[0].squares.coverage if results else None,
+                prior=cast("PriorName | None", prior),
+                device=device,
+                overwrite=overwrite,
+                progress=steps,
+            )
+        show(inverted)
     if json:
-        speed = {"seconds": result.seconds, "frames_per_s": result.frames_per_s}
-        print_json(run=run, **speed, **result.as_dict())
+        print_json(run=run, results=[_of_result(result) for result in results])
     else:
-        _print_result(console, result)
-        console.print(f"picture: {picture}", markup=False, soft_wrap=True)
+        _print_frames(console, results[-1])
+        console.print(_scores(results))
+
+
+def _check_options(method: str | None, prior: str | None, of_network: dict[str, Any]) -> None:
+    methods = *get_args(NetworkMethod), "inversion"
+    if method not in {None, *methods}:
+        raise ConfigError(
+            f"--method: expected {', '.join(methods)}, got {method!r}; choose one, or leave it"
+            " out for the network and then the inversion"
+        )
+    if method == "inversion" and of_network:
+        raise ConfigError(
+            f"--{next(iter(of_network))}: expected a network, got --method inversion, which"
+            " has none; leave one of them out"
+        )
+    if prior is not None:
+        check_prior(prior)
+        if method not in {None, "inversion"}:
+            raise ConfigError(
+                f"--prior: expected the inversion, got --method {method}; leave one of them out"
+            )
 
 
 def _beside(run: Path, ending: str) -> Path:
@@ -83,7 +135,32 @@ def _title(picture: Path) -> str | None:
         return None
 
 
-def _print_result(console: Console, result: Reconstruction) -> None:
+def _print_result(console: Console, result: Reconstruction, picture: Path) -> None:
+    """Say in a few lines how a result came about."""
+    console.print(_summary(result), soft_wrap=True)
+    for warning in result.warnings:
+        line = f"warning: {warning}"
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
+    console.print(f"picture: {picture}", markup=False, soft_wrap=True)
+
+
+def _summary(result: Reconstruction) -> str:
+    if result.inversion is None:
+        speed = f"{result.frames_per_s:,.0f} frames/s, {result.seconds:.2f} s"
+        return f"{result.name}: {speed}, on {result.device}"
+    undecided = result.inversion.undecided.mean()
+    return (
+        f"inversion: reduced chi-squared {result.inversion.chi_squared:.3f},"
+        f" {undecided:.1%} of squares undecided, {result.seconds:.0f} s, on {result.device}"
+    )
+
+
+def _of_result(result: Reconstruction) -> dict[str, Any]:
+    speed = {"seconds": result.seconds, "frames_per_s": result.frames_per_s}
+    return speed | result.as_dict()
+
+
+def _print_frames(console: Console, result: Reconstruction) -> None:
     simulated = result.run.info.provenance.simulated
     if simulated:
         console.print(f"SIMULATED {' and '.join(simulated)}: no microscope measured this run")
@@ -93,22 +170,48 @@ def _print_result(console: Console, result: Reconstruction) -> None:
         f" {result.missing:,} missing",
         soft_wrap=True,
     )
-    speed = f"{result.frames_per_s:,.0f} frames/s, {result.seconds:.2f} s"
-    console.print(f"{speed}, on {result.device}")
-    for warning in result.warnings:
-        line = f"warning: {warning}"
-        console.print(line, style="yellow", markup=False, soft_wrap=True)
     seen = result.squares.count > 0
     if not seen.all():
         console.print(f"{seen.sum():,} of {seen.size:,} squares were seen; scores are of those")
-    if result.stitched is not None:
-        console.print(_scores(result))
 
 
-def _scores(result: Reconstruction) -> Table:
+def _scores(results: list[Reconstruction]) -> Table | str:
+    """Scores of all results; nothing where the truth is not known."""
+    if results[-1].stitched is None:
+        return ""
     table = Table("", "accuracy", "balanced", "F1", "Jaccard", "constant prediction")
-    squares = "whole scan" if result.method == "network" else "stitched"
-    for name, scores in (("per frame", result.frame), (squares, result.stitched)):
-        if scores is not None:
-            table.add_row(name, *(f"{value:.3f}" for value in scores.as_dict().values()))
+    for result in results:
+        of_map = {"network": "whole scan", "inversion": "inversion"}.get(
+            result.method, "stitched"
+        )
+        for name, scores in (("per frame", result.frame), (of_map, result.stitched)):
+            if scores is not None:
+                table.add_row(name, *(f"{value:.3f}" for value in scores.as_dict().values()))
     return table
+
+
+class _FitProgress:
+    """Is called after every step of an inversion: how well it explains the photons by now.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = Status("inversion: reads the frames", console=console)
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def __call__(self, step: FitStep) -> None:
+        """Show it."""
+        tile = f"tile {step.tile} of {step.tiles}, " if step.tiles > 1 else ""
+        cells = "squares" if step.cells_per_square == 1 else "finer cells"
+        said = f"{tile}step {step.steps}, {cells}: reduced chi-squared {step.chi_squared:.3f}"
+        self._status.update(f"inversion: {said}")
+        if not self._console.is_terminal:
+            self._console.print(said)

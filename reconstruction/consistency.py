@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.frame import FrameLine
-from acquisition.store import RunInfo
+from acquisition.store import Points, Run, RunInfo
 from simulation.forward import ForwardModel
 
 Float64 = NDArray[np.float64]
@@ -30,6 +30,7 @@ _SEEN_BRIGHT: Final = 40
 _SATURATED: Final = 0.99
 """Of the full well, as read noise lies on top."""
 _BATCH: Final = 256
+_CHECKED_FRAMES: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ class Consistency:
     frames: int
 
     @property
-    def warning(self) -> str:
-        """What a user should know, or nothing."""
+    def bad_frames(self) -> str:
+        """What a user should know of the frames, or nothing."""
         if self.saturated:
             return (
                 f"{self.saturated} of {self.frames} frames looked at are saturated: what they"
@@ -64,6 +65,13 @@ class Consistency:
             )
         if self.dark:
             return f"none of {self.frames} frames looked at has light; was the laser on?"
+        return ""
+
+    @property
+    def warning(self) -> str:
+        """What a user should know of a network's map, or nothing."""
+        if self.bad_frames:
+            return self.bad_frames
         if self.unexplained is not None and self.unexplained > LARGEST_UNEXPLAINED:
             return (
                 f"the map does not explain {self.unexplained:.2%} of the light, expected at"
@@ -71,6 +79,23 @@ class Consistency:
                 " learnt from; compare focus, window, beam and laser with [optics] and [camera]"
             )
         return ""
+
+
+def check_consistency(run: Run, points: Points, coverage: Float64) -> Consistency:
+    """Compare a share of a run's frames, of lines all over the scan, with what a map says.
+
+    Parameters
+    ----------
+    run, points
+        What was measured.
+    coverage
+        (rows, columns), milled fraction of the sample's squares; NaN counts as film.
+    """
+    plan = run.info.plan
+    check = ConsistencyCheck(run.info, coverage)
+    for row in range(0, plan.rows, max(1, round(len(plan) / _CHECKED_FRAMES))):
+        check.add(run.valid_frames(row, points))
+    return check.result()
 
 
 class ConsistencyCheck:

@@ -73,5 +73,5 @@ def _near(nominal: Any, value: Any, share: float) -> bool:
 def _misfit(name: str, key: str, expected: str, got: object) -> ReconstructionError:
     return ReconstructionError(
         f"weights {name} do not fit: {key} expected {expected}, got {got};"
-        " train others with opticalnet train"
+        " train others with opticalnet train, or take --method inversion, which needs none"
     )

@@ -65,6 +65,9 @@ class ForwardModel:
     light
         Parameters in place of the numbers in ``optics``, which still choose the modes:
         tensors that may require gradients, near those numbers.
+    faintest
+        Modes whose field is weaker than this share of the strongest one's are left out; they
+        matter less than noise where it is some 0.0005.
     dtype
         ``torch.float32``, or ``torch.float64`` for reference.
     device
@@ -98,6 +101,7 @@ class ForwardModel:
         *,
         cells: int | None = None,
         light: Light | None = None,
+        faintest: float = 0.0,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -114,8 +118,11 @@ class ForwardModel:
         def here(tensor: torch.Tensor) -> torch.Tensor:
             return tensor.to(device=device, dtype=dtype)
 
-        self.film, self.field, self._taps = here(film), here(field), here(taps)
-        self._mixing, self._overlap = here(self.modes.mixing), here(self.modes.overlap)
+        strength = field.detach().norm(dim=1)
+        kept = strength >= faintest * strength.max()
+        self.film, self.field, self._taps = here(film), here(field[kept]), here(taps)
+        self._mixing = here(self.modes.mixing[:, kept])
+        self._overlap = here(self.modes.overlap)
         self._kept = self.modes.kept.to(device)
         self._centred = self.overlap(torch.zeros(1, 2, device=device))
 
@@ -167,21 +174,46 @@ class ForwardModel:
             intensity = torch.addcmul(intensity, part, part)
         return self._taps @ intensity @ self._taps.T
 
-    def light_gradient(self, amplitudes: torch.Tensor) -> torch.Tensor:
-        """Return the derivative of ``light``, (batch, modes, image_px, image_px)."""
-        points = self._taps.shape[1]
-        fields = self.field.view(len(self.field), -1, points, points).unbind(dim=1)
-        gradient = sum(
-            part[:, None] * field
-            for part, field in zip(self._parts(amplitudes), fields, strict=True)
-        )
-        assert isinstance(gradient, torch.Tensor)
+    def light_gradient(self, amplitudes: torch.Tensor, every: int = 1) -> torch.Tensor:
+        """Return the derivative of ``light``, (batch, modes, y, x), in every so many pixels."""
+        taps, points = self._taps[::every], self._taps.shape[1]
+        gradient = self._intensity_gradient(amplitudes, slice(None))
         # One product for the rows of all images; the copies between are cheaper than many.
-        rows = (gradient.view(-1, points) @ (2 * self._taps.T)).view(
-            -1, points, len(self._taps)
-        )
-        images = torch.bmm(self._taps.expand(len(rows), -1, -1), rows)
+        rows = (gradient.view(-1, points) @ taps.T).view(-1, points, len(taps))
+        images = torch.bmm(taps.expand(len(rows), -1, -1), rows)
         return images.view(*amplitudes.shape, *images.shape[1:])
+
+    def rough_gradient(self, amplitudes: torch.Tensor, every: int = 1) -> torch.Tensor:
+        """Return ``light_gradient`` as if pixels were points, in far less time.
+
+        It says a little too much of the finest details.
+        """
+        pixels, points = self._taps.shape
+        first = (points - pixels) // 2
+        middle = slice(first, first + pixels, every)
+        return self._intensity_gradient(amplitudes, middle) * self._taps.sum(1).mean().square()
+
+    def _intensity_gradient(self, amplitudes: torch.Tensor, which: slice) -> torch.Tensor:
+        """Return the derivative of the intensity at some points along both axes."""
+        points = self._taps.shape[1]
+        fields = self.field.view(len(self.field), -1, points, points)[..., which, which]
+        parts = self._parts(amplitudes)
+        return sum(
+            (
+                2 * part[:, None, which, which] * field
+                for part, field in zip(parts, fields.unbind(1), strict=True)
+            ),
+            torch.zeros((), device=amplitudes.device),
+        )
+
+    def light_pull(self, amplitudes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Return the derivative, (batch, modes), of ``light`` summed up with weights.
+
+        These are (batch, image_px, image_px).
+        """
+        back = 2 * (self._taps.T @ weights @ self._taps)
+        pulled = torch.stack([part * back for part in self._parts(amplitudes)], dim=1)
+        return pulled.flatten(1) @ self.field.T
 
     def open_peak(self) -> float:
         """Brightest pixel of an all-open sample, fraction of the incident power."""

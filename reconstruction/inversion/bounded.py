@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, minimize
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 Objective = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Of cells, (rows, columns): the value, and its derivative by them."""
@@ -26,12 +27,14 @@ def minimise_bounded(
         value, slope = objective(torch.from_numpy(vector).to(start).view(start.shape))
         return float(value), slope.double().flatten().cpu().numpy()
 
-    found = minimize(
-        of_vector,
-        start.double().flatten().cpu().numpy(),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=Bounds(0, 1),
-        options={"maxiter": iterations, "maxcor": _REMEMBERED, "ftol": 1e-9, "gtol": 1e-3},
-    )
+    # Its threads, idle most of the time, would wait busily and slow down those of torch.
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+        found = minimize(
+            of_vector,
+            start.double().flatten().cpu().numpy(),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=Bounds(0, 1),
+            options={"maxiter": iterations, "maxcor": _REMEMBERED, "ftol": 1e-9, "gtol": 1e-3},
+        )
     return torch.from_numpy(found.x).to(start).view(start.shape)

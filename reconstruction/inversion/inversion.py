@@ -5,6 +5,7 @@ sample run through squares.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,28 +13,53 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.store import Points, Run
-from reconstruction.inversion.inversion_map import InversionMap
+from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED, InversionMap, TileMap
 from reconstruction.inversion.normal_equations import Beam, NormalEquations
 from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.priors import PRIORS, Prior, PriorName
 from reconstruction.inversion.scene import Scene
 from reconstruction.inversion.solver import Solution, begin, solve
 from reconstruction.inversion.tiles import Tile, tiles
-from reconstruction.inversion.uncertainty import Spread, spread
+from reconstruction.inversion.uncertainty import spread
+from reconstruction.memory import Warn, warn_in_python
 from simulation.forward import ForwardModel
 
 Float64 = NDArray[np.float64]
 
 FINE: Final = 3
 """Cells along a square where squares do not suffice."""
-LARGEST_CHI_SQUARED: Final = 1.03
-"""Above it the model does not explain the photons."""
 _UNKNOWN: Final = 0.4
 """Milled fraction that nobody knows anything of."""
+_FAINTEST: Final = 5e-4
+"""Relative amplitude of the light of a mode, below which it drowns in the noise."""
 _FIRST_STEPS: Final = 3
 _MOST_STEPS: Final = 12
 
-Progress = Callable[[Tile, Solution], None]
+
+@dataclass(frozen=True, slots=True)
+class FitStep:
+    """How far an inversion has come.
+
+    Attributes
+    ----------
+    tile, tiles
+        Which is inverted, from 1, of how many.
+    steps
+        Taken so far in this tile, with its cells.
+    cells_per_square
+        Along an axis.
+    chi_squared
+        Per degree of freedom of all frames.
+    """
+
+    tile: int
+    tiles: int
+    steps: int
+    cells_per_square: int
+    chi_squared: float
+
+
+Progress = Callable[[FitStep], None]
 
 
 class Inverter:
@@ -55,9 +81,13 @@ class Inverter:
         self._run, self._points, self._device = run, points, device
         self._prior = prior
         optics, pitch_nm = run.info.instrument.optics, run.info.plan.pitch_nm
-        self._squares = ForwardModel(optics, pitch_nm, device=device)
+        self._squares = ForwardModel(optics, pitch_nm, faintest=_FAINTEST, device=device)
         self._fine = ForwardModel(
-            optics, pitch_nm / FINE, cells=FINE * self._squares.cells, device=device
+            optics,
+            pitch_nm / FINE,
+            cells=FINE * self._squares.cells,
+            faintest=_FAINTEST,
+            device=device,
         )
         self._electrons = run.info.open_peak_e / self._squares.open_peak()
 
@@ -67,8 +97,8 @@ class Inverter:
         return self._squares.cells // 2 + 1
 
     def invert(
-        self, tile: Tile, start: Float64, progress: Progress
-    ) -> tuple[Spread, Float64] | None:
+        self, tile: Tile, start: Float64, progress: Callable[[Solution, int], None]
+    ) -> TileMap | None:
         """Invert a tile, beginning with a map of the whole scan.
 
         Parameters
@@ -78,14 +108,12 @@ class Inverter:
         start
             (rows, columns) of the scan, milled fractions to begin with.
         progress
-            Called after every step.
+            Called after every step, with the cells along a square.
 
         Returns
         -------
-        tuple or None
-            How well the squares are known, and chi-squared per degree of freedom of the
-            frames, NaN where there is none, (rows, columns) of the tile; ``None`` if it has no
-            frames at all.
+        TileMap or None
+            ``None`` if it has no frames at all.
         """
         seen = tile.seen_rows, tile.seen_columns
         photons = Photons.of(self._run, self._points, *seen, self._device)
@@ -93,7 +121,7 @@ class Inverter:
             return None
 
         def tell(solution: Solution) -> None:
-            progress(tile, solution)
+            progress(solution, scene.cells_per_square)
 
         scene = Scene(self._squares, 1, *seen, photons)
         prior = PRIORS[self._prior or "none"]
@@ -124,10 +152,12 @@ class Inverter:
 
     def _result(
         self, tile: Tile, photons: Photons, scene: Scene, prior: Prior, solution: Solution
-    ) -> tuple[Spread, Float64]:
+    ) -> TileMap:
         """Cut what a tile decides out of what was found of all that it sees."""
         cells, amplitudes = solution.cells, scene.amplitudes(solution.cells)
-        equations = NormalEquations.at(photons, scene.model, amplitudes, solution.beam)
+        equations = NormalEquations.at(
+            photons, scene.model, amplitudes, solution.beam, rough=False
+        )
         slope = prior(cells)[1] - scene.spread(equations.slope)
         found = spread(photons, scene, equations, cells, slope)
         inner = tuple(
@@ -137,44 +167,72 @@ class Inverter:
                 (tile.columns, tile.seen_columns),
             )
         )
-        of_frames = torch.full(
-            (len(tile.seen_rows), len(tile.seen_columns)), torch.nan, device=cells.device
-        )
         at = photons.rows - tile.seen_rows.start, photons.columns - tile.seen_columns.start
-        of_frames[at] = solution.misfit.of_frames
-        return found.part(inner), of_frames[inner].double().cpu().numpy()
+
+        def over_the_scan(values: torch.Tensor) -> Float64:
+            shape = len(tile.seen_rows), len(tile.seen_columns)
+            spread_out = torch.full(shape, torch.nan, device=values.device)
+            spread_out[at] = values
+            result: Float64 = spread_out[inner].double().cpu().numpy()
+            return result
+
+        misfit, side = solution.misfit, scene.model.optics.image_px
+        return TileMap(
+            spread=found.part(inner),
+            of_frames=over_the_scan(misfit.of_frames),
+            light_e=over_the_scan(misfit.light_e),
+            of_pixels=misfit.of_pixels.view(side, side).double().cpu().numpy(),
+            frames=len(photons),
+            converged=solution.converged,
+        )
 
 
 def invert(
     run: Run,
+    points: Points,
     start: Float64 | None,
     device: torch.device,
     *,
     prior: PriorName | None = None,
-    progress: Progress = lambda tile, solution: None,
+    progress: Progress = lambda step: None,
+    warn: Warn = warn_in_python,
 ) -> InversionMap:
     """Find the map that explains the photons of a run.
 
     Parameters
     ----------
-    run
+    run, points
         Finished or not.
     start
         (rows, columns) of the sample, milled fractions to begin with, as a network says them;
         ``None`` begins with squares that are all alike.
     device
-        Where it computes.
+        Where it computes; tiles that it has too little memory for go to the CPU.
     prior
         What is believed; ``None``: nothing of squares, of finer cells that edges are few.
     progress
         Called after every step.
+    warn
+        Told when it goes on on the CPU.
     """
-    plan, points = run.info.plan, run.points()
+    plan = run.info.plan
     first = np.full(plan.sample_shape, _UNKNOWN) if start is None else np.nan_to_num(start)
+    first = np.pad(first, plan.margin)
     inverter = Inverter(run, points, device, prior)
-    found = InversionMap(plan, points)
-    for tile in tiles(plan, inverter.around):
-        inverted = inverter.invert(tile, np.pad(first, plan.margin), progress)
+    found = InversionMap(plan, points, run.info.instrument.optics.image_px)
+    all_tiles = list(tiles(plan, inverter.around))
+    for number, tile in enumerate(all_tiles, 1):
+
+        def tell(solution: Solution, n: int, number: int = number) -> None:
+            chi_squared = solution.misfit.chi_squared
+            progress(FitStep(number, len(all_tiles), solution.steps, n, chi_squared))
+
+        try:
+            inverted = inverter.invert(tile, first, tell)
+        except torch.OutOfMemoryError:
+            warn(f"inversion: {device} has too little memory; goes on on the CPU")
+            inverter = Inverter(run, points, torch.device("cpu"), prior)
+            inverted = inverter.invert(tile, first, tell)
         if inverted is not None:
-            found.put(tile, *inverted)
+            found.put(tile, inverted)
     return found

@@ -1,21 +1,51 @@
 """The map that an inversion fills, tile by tile."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from acquisition.plan import ScanPlan
 from acquisition.store import Points
+from reconstruction.inversion.misfit import mean_by_light
 from reconstruction.inversion.tiles import Tile
 from reconstruction.inversion.uncertainty import Spread
 from reconstruction.scan_map import frames_around
 
 Float64 = NDArray[np.float64]
 
+LARGEST_CHI_SQUARED: Final = 1.03
+"""Above it the model does not explain the photons."""
 SURE: Final = 0.95
 """Probability from which a square counts as decided."""
 _ONE_DEVIATION: Final = 0.683
+
+
+@dataclass(frozen=True, slots=True)
+class TileMap:
+    """What a tile says.
+
+    Attributes
+    ----------
+    spread
+        Of its squares, (rows, columns).
+    of_frames, light_e
+        (rows, columns), chi-squared per degree of freedom of its frames, and their expected
+        photo-electrons per pixel; NaN where there is none.
+    of_pixels, frames
+        (y, x), chi-squared of the pixels, over so many frames.
+    converged
+        Whether another step would change nothing that matters.
+    """
+
+    spread: Spread
+    of_frames: Float64
+    light_e: Float64
+    of_pixels: Float64
+    frames: int
+    converged: bool
 
 
 class InversionMap:
@@ -31,29 +61,46 @@ class InversionMap:
     of_frames
         (rows, columns) of the scan, chi-squared per degree of freedom of every frame; NaN
         where there is none.
+    of_pixels
+        (y, x), chi-squared per degree of freedom of the camera's pixels.
+    converged
+        Whether all tiles are.
     """
 
-    def __init__(self, plan: ScanPlan, points: Points) -> None:
+    def __init__(self, plan: ScanPlan, points: Points, image_px: int) -> None:
         self._plan = plan
         self._valid = points.valid.reshape(plan.rows, plan.columns).astype(np.int64)
         shape = (plan.rows, plan.columns)
         self._coverage, self._width = np.full(shape, np.nan), np.full(shape, np.nan)
         self._free = np.zeros(shape, np.bool_)
-        self.of_frames = np.full(shape, np.nan)
+        self.of_frames, self._light_e = np.full(shape, np.nan), np.full(shape, np.nan)
+        self.of_pixels, self._frames = np.zeros((image_px, image_px)), 0
+        self.converged = True
 
-    def put(self, tile: Tile, found: Spread, of_frames: Float64) -> None:
-        """Set what a tile says of its squares, and chi-squared of its frames."""
+    def put(self, tile: Tile, found: TileMap) -> None:
+        """Set what a tile says of its squares and frames, and count in what of the pixels."""
         where = (
             slice(tile.rows.start, tile.rows.stop),
             slice(tile.columns.start, tile.columns.stop),
         )
-        self._coverage[where], self._width[where] = found.coverage, found.width
-        self._free[where], self.of_frames[where] = found.free, of_frames
+        spread = found.spread
+        self._coverage[where], self._width[where] = spread.coverage, spread.width
+        self._free[where] = spread.free
+        self.of_frames[where], self._light_e[where] = found.of_frames, found.light_e
+        self.converged &= found.converged
+        self._frames += found.frames
+        self.of_pixels += (found.of_pixels - self.of_pixels) * found.frames / self._frames
 
     @property
     def chi_squared(self) -> float:
-        """Mean over all frames: 1 where the model explains the photons."""
-        return float(np.nanmean(self.of_frames))
+        """Mean over all frames by their light: 1 where the model explains the photons."""
+        frames = torch.from_numpy(self.of_frames), torch.from_numpy(self._light_e)
+        return mean_by_light(*frames)
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether the model explains the photons."""
+        return self.chi_squared <= LARGEST_CHI_SQUARED
 
     @property
     def probability(self) -> Float64:

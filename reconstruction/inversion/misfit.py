@@ -10,6 +10,7 @@ from reconstruction.inversion.photons import Photons
 from simulation.forward import ForwardModel
 
 _BATCH: Final = 128
+_DARK_E: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Misfit:
         Negative logarithm of the likelihood, up to a constant, with the prior of the power.
     of_frames, of_pixels
         (n,) and (pixels,), chi-squared per degree of freedom.
+    light_e
+        (n,), photo-electrons expected of each frame, per pixel.
     stray_step_e
         By how much more stray light would fit better.
     """
@@ -29,12 +32,22 @@ class Misfit:
     value: float
     of_frames: torch.Tensor
     of_pixels: torch.Tensor
+    light_e: torch.Tensor
     stray_step_e: float
 
     @property
     def chi_squared(self) -> float:
-        """Of all, per degree of freedom: 1 where the model explains the photons."""
-        return float(self.of_frames.mean())
+        """Of all, per degree of freedom: 1 where the model explains the photons.
+
+        Frames count by their light: dark ones would hide that bright ones disagree.
+        """
+        return mean_by_light(self.of_frames, self.light_e)
+
+
+def mean_by_light(of_frames: torch.Tensor, light_e: torch.Tensor) -> float:
+    """Return the mean chi-squared of frames, all (n,), NaN where there are none."""
+    weight = light_e.clamp(min=_DARK_E)
+    return float((of_frames * weight).nansum() / weight.nansum())
 
 
 @torch.inference_mode()
@@ -43,7 +56,7 @@ def misfit(
 ) -> Misfit:
     """Compare frames with what amplitudes, (n, modes), would give."""
     value, weights, missing = 0.0, 0.0, 0.0
-    of_frames = []
+    of_frames, light_e = [], []
     of_pixels = torch.zeros_like(photons.electrons[0])
     for start in range(0, len(photons), _BATCH):
         part = slice(start, start + _BATCH)
@@ -55,8 +68,13 @@ def misfit(
         weights += float(weight.sum(dtype=torch.float64))
         missing += float((weight * difference).sum(dtype=torch.float64))
         of_frames.append(chi.mean(1))
+        light_e.append(expected_e.mean(1))
         of_pixels += chi.sum(0)
     power = (beam.power - 1).square().sum() / (2 * POWER_SPREAD**2)
     return Misfit(
-        value + float(power), torch.cat(of_frames), of_pixels / len(photons), missing / weights
+        value=value + float(power),
+        of_frames=torch.cat(of_frames),
+        of_pixels=of_pixels / len(photons),
+        light_e=torch.cat(light_e),
+        stray_step_e=missing / weights,
     )

@@ -1,5 +1,6 @@
 """Gauss-Newton: how the misfit changes with the light of the modes, frame by frame."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -10,7 +11,11 @@ from simulation.forward import ForwardModel
 
 POWER_SPREAD: Final = 0.02
 """Prior standard deviation of the laser's power from frame to frame, relative."""
-_BATCH: Final = 16
+_EVERY: Final = 2
+"""Pixels whose light makes up the curvature: the camera samples light twice as finely as
+light varies, so that the others repeat it."""
+_BATCH: Final = 8
+"""More at once would not stay in a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,18 @@ class NormalEquations:
     @classmethod
     @torch.inference_mode()
     def at(
-        cls, photons: Photons, model: ForwardModel, amplitudes: torch.Tensor, beam: Beam
+        cls,
+        photons: Photons,
+        model: ForwardModel,
+        amplitudes: torch.Tensor,
+        beam: Beam,
+        *,
+        rough: bool,
     ) -> Self:
-        """Expand around amplitudes, (n, modes)."""
+        """Expand around amplitudes, (n, modes), to the second order only roughly if told so."""
+        gradient = model.rough_gradient if rough else model.light_gradient
         parts = [
-            _expand(photons, model, amplitudes, beam, slice(start, start + _BATCH))
+            _expand(photons, model, gradient, amplitudes, beam, slice(start, start + _BATCH))
             for start in range(0, len(photons), _BATCH)
         ]
         return cls(*(torch.cat(part) for part in zip(*parts, strict=True)))
@@ -75,24 +87,32 @@ class NormalEquations:
 
 
 def _expand(
-    photons: Photons, model: ForwardModel, amplitudes: torch.Tensor, beam: Beam, part: slice
+    photons: Photons,
+    model: ForwardModel,
+    light_gradient: Callable[[torch.Tensor, int], torch.Tensor],
+    amplitudes: torch.Tensor,
+    beam: Beam,
+    part: slice,
 ) -> tuple[torch.Tensor, ...]:
-    light = model.light(amplitudes[part])
+    amplitudes = amplitudes[part]
+    light = model.light(amplitudes)
     expected_e = beam.expected_e(light, part)
     weight = photons.weight(expected_e)
     full = light.flatten(1) * beam.electrons
+    missing = photons.electrons[part] - expected_e
     scale = beam.electrons * beam.power[part, None, None]
-    gradient = model.light_gradient(amplitudes[part]).flatten(2) * scale
-    weighted = gradient * weight[:, None]
-    missing = (photons.electrons[part] - expected_e)[:, :, None]
-    slope = torch.bmm(weighted, missing)[:, :, 0]
-    curvature = torch.bmm(weighted, gradient.mT)
+
+    def pull(e: torch.Tensor) -> torch.Tensor:
+        return model.light_pull(amplitudes, (weight * e).view_as(light) * scale)
+
+    gradient = light_gradient(amplitudes, _EVERY) * scale[..., None]
+    thin = weight.view_as(light)[:, None, ::_EVERY, ::_EVERY] * _EVERY**2
+    curvature = torch.bmm((gradient * thin).flatten(2), gradient.flatten(2).mT)
     # Power: its own curvature and slope, with a prior, and how it goes with the modes.
-    mixed = torch.bmm(weighted, full[:, :, None])[:, :, 0]
+    mixed = pull(full)
     stiff = (weight * full.square()).sum(1) + POWER_SPREAD**-2
-    pull = (weight * full * missing[:, :, 0]).sum(1)
-    pull -= (beam.power[part] - 1) * POWER_SPREAD**-2
+    rise = (weight * full * missing).sum(1) - (beam.power[part] - 1) * POWER_SPREAD**-2
     response = mixed / stiff[:, None]
-    step = pull / stiff
+    step = rise / stiff
     curvature -= mixed[:, :, None] * response[:, None]
-    return curvature, slope - mixed * step[:, None], step, response
+    return curvature, pull(missing) - mixed * step[:, None], step, response

@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 import torch
 
+from configs.errors import ConfigError
+
 PriorName = Literal["smooth", "binary", "none"]
 Prior = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -48,3 +50,15 @@ def smooth(cells: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 PRIORS: Final[Mapping[PriorName, Prior]] = {"smooth": smooth, "binary": binary, "none": none}
+
+
+def check_prior(name: str) -> None:
+    """Check that there is such a prior.
+
+    Raises
+    ------
+    ConfigError
+        If there is not.
+    """
+    if name not in PRIORS:
+        raise ConfigError(f"prior: expected {', '.join(PRIORS)}, got {name!r}; choose one")

@@ -18,10 +18,12 @@ from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.priors import Prior
 from reconstruction.inversion.scene import Scene
 
-_LARGEST_GAIN: Final = 0.02
+_LARGEST_GAIN: Final = 0.1
 """Fall of the objective per cell of a converged solution, at most, in the next step."""
 _SHORTEST: Final = 1 / 32
-_INNER: Final = 60
+_FIRST_INNER: Final = 75
+_MOST_INNER: Final = 300
+"""Iterations within a step; twice as many as in the one before: early expansions are rough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,16 @@ def begin(
 def step(photons: Photons, scene: Scene, prior: Prior, solution: Solution) -> Solution:
     """Take one step of Gauss-Newton."""
     cells, beam = solution.cells, solution.beam
-    equations = NormalEquations.at(photons, scene.model, scene.amplitudes(cells), beam)
+    amplitudes = scene.amplitudes(cells)
+    equations = NormalEquations.at(photons, scene.model, amplitudes, beam, rough=True)
 
     def expansion(there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         value, slope = equations.misfit(scene.amplitudes(there - cells))
         penalty, pull = prior(there)
         return value + penalty, scene.spread(slope) + pull
 
-    change = minimise_bounded(expansion, cells, _INNER) - cells
+    iterations = min(_FIRST_INNER * 2**solution.steps, _MOST_INNER)
+    change = minimise_bounded(expansion, cells, iterations) - cells
     power = equations.power_step - (equations.power_response * scene.amplitudes(change)).sum(1)
     share = 1.0
     while share >= _SHORTEST:

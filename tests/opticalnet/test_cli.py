@@ -4,6 +4,7 @@ import doctest
 import hashlib
 import inspect
 import json
+import re
 import shutil
 import sys
 from importlib.metadata import entry_points
@@ -82,44 +83,61 @@ def test_acquire_for_people(command: Command, place: Path, mask: Path) -> None:
 def test_reconstruct_for_a_script(command: Command, run_copy: Path) -> None:
     outcome = command("reconstruct", run_copy, "--device", "cpu", "--json")
     assert outcome.code == 0
-    assert outcome.err.splitlines() == [f"{row} of 8 lines" for row in range(1, 9)]
+    lines = outcome.err.splitlines()
+    assert lines[:8] == [f"{row} of 8 lines" for row in range(1, 9)]
+    assert all(line.startswith(f"step {step}, ") for step, line in enumerate(lines[8:], 1))
     said = one_object(outcome.out)
-    assert (said["run"], said["method"], said["grid"]) == (str(run_copy), "network", 7)
-    assert (said["device"], said["warnings"]) == ("cpu", [])
-    assert (said["valid"], said["invalid"], said["missing"]) == (64, 0, 0)
-    assert said["simulated"] == ["stage", "camera"]
-    assert said["seconds"] * said["frames_per_s"] == pytest.approx(64)
-    for part in ("frame", "stitched"):
-        assert set(said[part]) == SCORES
-        assert all(0 < fraction <= 1 for fraction in said[part].values())
-    assert said["stitched"]["constant_accuracy"] == 27 / 36
-    assert said["stitched"]["accuracy"] > 27 / 36
+    assert said["run"] == str(run_copy)
+    network, inversion = said["results"]
+    assert (network["method"], network["grid"]) == ("network", 7)
+    assert (inversion["method"], inversion["grid"]) == ("inversion", None)
+    assert inversion["prior"] == "default"
+    assert 0.9 < inversion["chi_squared"] < 1.03
+    for result in (network, inversion):
+        assert (result["device"], result["warnings"]) == ("cpu", [])
+        assert (result["valid"], result["invalid"], result["missing"]) == (64, 0, 0)
+        assert result["simulated"] == ["stage", "camera"]
+        assert result["seconds"] * result["frames_per_s"] == pytest.approx(64)
+    for scores in (network["frame"], network["stitched"], inversion["stitched"]):
+        assert set(scores) == SCORES
+        assert all(0 < fraction <= 1 for fraction in scores.values())
+    for result in (network, inversion):
+        assert result["stitched"]["constant_accuracy"] == 27 / 36
+    assert network["stitched"]["accuracy"] > 27 / 36
+    assert inversion["stitched"]["accuracy"] >= network["stitched"]["accuracy"]
 
 
 def test_reconstruct_for_people(command: Command, run_copy: Path) -> None:
     outcome = command("reconstruct", run_copy, "--device", "cpu")
     assert (outcome.code, outcome.err) == (0, "")
     assert "64 of 64 points valid, 0 invalid, 0 missing\n" in outcome.out
-    assert " s, on cpu\n" in outcome.out
     assert "SIMULATED stage and camera: no microscope measured this run" in outcome.out
-    result = opticalnet.reconstruct(run_copy)
-    for name, scores in (("per frame", result.frame), ("whole scan", result.stitched)):
-        (row,) = [line for line in outcome.out.splitlines() if f" {name} " in line]
+    network = opticalnet.reconstruct(run_copy)
+    inverted = opticalnet.invert(run_copy, start=network.squares.coverage)
+    scores = {
+        "per frame": network.frame,
+        "whole scan": network.stitched,
+        "inversion": inverted.stitched,
+    }
+    rows = [line for line in outcome.out.splitlines() if line.startswith("│")]
+    for row, (name, expected) in zip(rows, scores.items(), strict=True):
+        assert row.split("│")[1].strip() == name
         numbers = [cell.strip() for cell in row.split("│")[2:-1]]
-        assert numbers == [f"{value:.3f}" for value in scores.as_dict().values()]
-    picture = run_copy.with_name("run.network.png")
-    assert outcome.out.splitlines()[-1] == f"picture: {picture}"
-    with Image.open(picture) as image:
-        image.load()
-        assert image.format == "PNG"
-        assert image.width > image.height > 500
-        assert len(image.convert("RGB").getcolors(1 << 20) or ()) > 100
+        assert numbers == [f"{value:.3f}" for value in expected.as_dict().values()]
+    for name in ("network", "inversion"):
+        picture = run_copy.with_name(f"run.{name}.png")
+        assert re.search(rf"^{name}: .* s, on cpu\npicture: {picture}$", outcome.out, re.M)
+        with Image.open(picture) as image:
+            image.load()
+            assert image.format == "PNG"
+            assert image.width > image.height > 500
+            assert len(image.convert("RGB").getcolors(1 << 20) or ()) > 100
 
 
 def test_a_run_without_a_known_truth(command: Command, run_copy: Path) -> None:
     shutil.rmtree(run_copy / "truth")
     said = one_object(command("reconstruct", run_copy, "--json").out)
-    assert (said["frame"], said["stitched"]) == (None, None)
+    assert [(one["frame"], one["stitched"]) for one in said["results"]] == 2 * [(None, None)]
     outcome = command("reconstruct", run_copy)
     assert outcome.code == 0
     assert "accuracy" not in outcome.out
@@ -204,7 +222,7 @@ def test_the_same_again_replaces_the_first(command: Command, run_copy: Path) -> 
     frames = ("--method", "frames", "--grid", "3")
     assert command("reconstruct", run_copy, *frames).code == 0
     names = {path.name for path in folder.iterdir()} - {"zarr.json"}
-    assert names == {"network", "frames-3"}
+    assert names == {"network", "inversion", "frames-3"}
     assert run_copy.with_name("run.frames-3.png").exists()
 
 
@@ -224,7 +242,7 @@ def test_a_result_of_other_weights_goes_only_when_told(
     kept = zarr.open_group(run_copy / "reconstruction" / "network", mode="r").attrs
     before = kept["opticalnet"]
     error = command("reconstruct", run_copy, *other).error
-    assert "got a result of others; add --overwrite" in error
+    assert "made from the same weights_sha256, got another; add --overwrite" in error
     kept = zarr.open_group(run_copy / "reconstruction" / "network", mode="r").attrs
     assert kept["opticalnet"] == before
     assert command("reconstruct", run_copy, *other, "--overwrite").code == 0
@@ -294,7 +312,8 @@ def test_the_smallest_sample(command: Command, place: Path) -> None:
     assert (outcome.code, outcome.err) == (0, "")
     assert taken(place / "run.zarr") == 9
     said = one_object(command("reconstruct", "run.zarr", "--json").out)
-    assert said["stitched"]["constant_accuracy"] == 1.0
+    for result in said["results"]:
+        assert result["stitched"]["constant_accuracy"] == 1.0
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["acquire", "--help"]])
@@ -326,7 +345,7 @@ def test_the_command_takes_what_python_takes() -> None:
         theirs = inspect.signature(getattr(opticalnet, name)).parameters
         asked = ours.keys() & theirs.keys()
         assert theirs.keys() - asked <= {"observer", "progress"}
-        for option in asked - {"out", "preset"}:
+        for option in asked - {"out", "preset", "method"}:
             assert ours[option].default == theirs[option].default, option
 
 

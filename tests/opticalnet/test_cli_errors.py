@@ -532,7 +532,10 @@ def test_a_damaged_run(command: Command, run_copy: Path, kind: str) -> None:
     [
         (["--grid", "4"], "expected 3, 5 or 7"),
         (["--device", "foo"], "expected auto, cpu or cuda"),
-        (["--method", "guess"], "method: expected network, frames, pooled, got 'guess'"),
+        (["--method", "guess"], "--method: expected network, frames, pooled, inversion, got"),
+        (["--prior", "sharp"], "prior: expected smooth, binary, none, got 'sharp'"),
+        (["--prior", "smooth", "--method", "frames"], "--prior: expected the inversion"),
+        (["--grid", "3", "--method", "inversion"], "--grid: expected a network"),
     ],
 )
 def test_bad_values_for_a_good_run(
@@ -556,7 +559,7 @@ def test_a_truncated_run_shows_what_it_has(command: Command, run_copy: Path, cut
     assert outcome.code == 0
     points = taken(run_copy)
     assert points == (20 if "record" in cut else 16)
-    said = json.loads(outcome.out)
+    said, inverted = json.loads(outcome.out)["results"]
     assert [said[key] for key in ("valid", "invalid", "missing")] == [points, 0, 64 - points]
     probability = np.asarray(
         zarr.open_array(run_copy / "reconstruction/network/probability/0", mode="r")
@@ -564,7 +567,8 @@ def test_a_truncated_run_shows_what_it_has(command: Command, run_copy: Path, cut
     # Points 0 to 15 are rows 0 and 1 of the scan: they tell of squares up to row 3.
     assert np.isfinite(probability[:4]).all()
     assert np.isnan(probability[4 if points == 16 else 5 :]).all()
-    assert np.isfinite(said["stitched"]["accuracy"])
+    for result in (said, inverted):
+        assert np.isfinite(result["stitched"]["accuracy"])
 
 
 def test_weights_that_do_not_fit(command: Command, place: Path, mask: Path) -> None:
@@ -588,7 +592,7 @@ def test_optics_that_only_the_scan_network_knows(
     outcome = command("acquire", "--sample", mask, "--instrument", "own.toml")
     assert "live map lags by some lines: weights frame.safetensors do not fit" in outcome.out
     assert "no live map" not in outcome.out
-    said = json.loads(command("reconstruct", "run.zarr", "--json").out)
+    said, _ = json.loads(command("reconstruct", "run.zarr", "--json").out)["results"]
     assert said["frame"] is None
     assert said["stitched"]["accuracy"] > said["stitched"]["constant_accuracy"]
     error = command("reconstruct", "run.zarr", "--method", "frames").error

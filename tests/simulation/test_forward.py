@@ -249,3 +249,35 @@ def test_gradient_of_the_light(beam):
     for one, gradient in zip(amplitudes, model.light_gradient(amplitudes), strict=True):
         expected = torch.autograd.functional.jacobian(lambda a: model.light(a[None])[0], one)
         torch.testing.assert_close(gradient, expected.movedim(-1, 0))
+    torch.testing.assert_close(
+        model.light_gradient(amplitudes, 2), model.light_gradient(amplitudes)[..., ::2, ::2]
+    )
+
+
+@pytest.mark.parametrize("beam", ["gaussian", "vectorial"])
+def test_rough_gradient_of_the_light(beam):
+    model = ForwardModel(Optics(beam=BEAMS[beam], roi_px=32), dtype=torch.float64)
+    amplitudes = model.amplitudes(random_windows(model.cells))
+    exact = model.light_gradient(amplitudes, 2)
+    apart = model.rough_gradient(amplitudes, 2) - exact
+    assert apart.norm() < 0.05 * exact.norm()
+
+
+def test_pull_of_the_light():
+    model = ForwardModel(Optics(beam=BEAMS["vectorial"], roi_px=32), dtype=torch.float64)
+    amplitudes = model.amplitudes(random_windows(model.cells)).requires_grad_(True)
+    light = model.light(amplitudes)
+    weights = torch.rand(light.shape, generator=torch.Generator().manual_seed(3)).double()
+    (expected,) = torch.autograd.grad((light * weights).sum(), amplitudes)
+    torch.testing.assert_close(model.light_pull(amplitudes, weights), expected)
+
+
+def test_faint_modes_make_no_difference():
+    model = ForwardModel(Optics(), dtype=torch.float64)
+    fewer = ForwardModel(Optics(), faintest=1e-3, dtype=torch.float64)
+    assert len(fewer.field) < 0.7 * len(model.field)
+    windows = random_windows(model.cells)
+    offset_um = torch.full((len(windows), 2), 0.03)
+    whole, part = (one.frames(windows, offset_um) for one in (model, fewer))
+    apart = (whole - part).abs().amax() / whole.amax()
+    assert 0 < apart < 2e-3

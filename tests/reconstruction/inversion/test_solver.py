@@ -72,12 +72,13 @@ def test_missing_frames_are_borne(model, beam, take, squares):
     assert abs(solution.misfit.chi_squared - 1) < 0.03
 
 
-def test_the_expansion_is_that_of_the_misfit(model, beam, take, squares):
+@pytest.mark.parametrize("rough", [False, True])
+def test_the_expansion_is_that_of_the_misfit(model, beam, take, squares, rough):
     photons = take(squares)
     scene = scene_of(model, photons)
     light = beam(len(photons), stray_e=0.5)
     amplitudes = scene.amplitudes(scene.cells_of(torch.from_numpy(squares)))
-    equations = NormalEquations.at(photons, model, amplitudes, light)
+    equations = NormalEquations.at(photons, model, amplitudes, light, rough=rough)
     random = torch.Generator().manual_seed(5)
     step = scene.amplitudes(scene.cells_of(0.01 * torch.randn(SIDE, SIDE, generator=random)))
     power = equations.power_step - (equations.power_response * step).sum(1)

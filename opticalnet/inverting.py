@@ -1,0 +1,123 @@
+"""A run in one call: all frames and the known light to a map, kept in the run."""
+
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acquisition.store import Run
+from configs.errors import ConfigError
+from opticalnet.reconstructions import Reconstruction, good_points
+from reconstruction.consistency import Consistency, check_consistency
+from reconstruction.inversion import inversion
+from reconstruction.inversion.inversion import FitStep
+from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED, InversionMap
+from reconstruction.inversion.priors import PriorName, check_prior
+from reconstruction.metrics import score
+from reconstruction.predictor import choose_device
+from reconstruction.results import check_replaceable
+
+
+def invert(
+    run: str | Path,
+    *,
+    start: NDArray[np.float64] | None = None,
+    prior: PriorName | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+    progress: Callable[[FitStep], None] = lambda step: None,
+) -> Reconstruction:
+    """Find the map that explains the photons of a run best, and keep it in the run.
+
+    Parameters
+    ----------
+    run
+        Path of a run, finished or not: what has not been scanned stays unknown.
+    start
+        (rows, columns) of the sample, milled fractions to begin with, such as
+        ``reconstruct(run).squares.coverage``; from nothing if None.
+    prior
+        What is believed of the sample: ``smooth``, that edges are few; ``binary``, that hardly
+        anything is partly milled; ``none``. If None: nothing of whole squares, and that edges
+        are few where finer cells are needed.
+    device
+        Where it runs: ``auto``, ``cpu`` or ``cuda``.
+    overwrite
+        Whether a result of another start or prior may go.
+    progress
+        Called after every step.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such prior, or the start has another shape.
+    RunStoreError
+        If there is no run, or it is damaged, has no frames or cannot be written.
+    ReconstructionError
+        If another result is there, or the device has too little memory.
+    """
+    source = Run(Path(run))
+    points, plan = good_points(source), source.info.plan
+    if prior is not None:
+        check_prior(prior)
+    if start is not None and start.shape != plan.sample_shape:
+        raise ConfigError(
+            f"start: expected the sample's squares, {plan.sample_shape}, got {start.shape};"
+            " take the map of a network that read this run"
+        )
+    made_from = {"prior": prior or "default", "start": _identity(start)}
+    if not overwrite:
+        check_replaceable(source.path, "inversion", made_from)
+    computes_on, warnings = choose_device(device), list[str]()
+    began = time.perf_counter()
+    squares = inversion.invert(
+        source,
+        points,
+        start,
+        computes_on,
+        prior=prior,
+        progress=progress,
+        warn=warnings.append,
+    )
+    seconds = time.perf_counter() - began
+    consistency, truth = check_consistency(source, points, squares.coverage), source.truth
+    result = Reconstruction(
+        run=source,
+        points=points,
+        method="inversion",
+        grid=None,
+        made_from=made_from,
+        device=computes_on.type,
+        squares=squares,
+        inversion=squares,
+        truth=truth,
+        frame=None,
+        stitched=None
+        if truth is None
+        else score(squares.probability, (truth >= 0.5).astype(np.int8)),
+        consistency=consistency,
+        warnings=(*warnings, *_doubts(squares, consistency)),
+        seconds=seconds,
+    )
+    result.write()
+    return result
+
+
+def _identity(start: NDArray[np.float64] | None) -> str:
+    return "nothing" if start is None else sha256(start.tobytes()).hexdigest()[:16]
+
+
+def _doubts(squares: InversionMap, consistency: Consistency) -> list[str]:
+    doubts = [consistency.bad_frames] if consistency.bad_frames else []
+    if not squares.is_explained:
+        doubts.append(
+            f"NOT EXPLAINED BY THE MODEL: reduced chi-squared {squares.chi_squared:.3f},"
+            f" expected at most {LARGEST_CHI_SQUARED}; compare focus, window, beam and laser"
+            " with [optics] and [camera]"
+        )
+    if not squares.converged:
+        doubts.append("the inversion has not converged: what it does not decide may change")
+    return doubts
