@@ -32,7 +32,8 @@ _UNKNOWN: Final = 0.4
 """Milled fraction that nobody knows anything of."""
 _FAINTEST: Final = 5e-4
 """Relative amplitude of the light of a mode, below which it drowns in the noise."""
-_FIRST_STEPS: Final = 3
+_LEAST_GAIN: Final = 0.65
+"""Of chi-squared above 1, in a step of squares that suffice."""
 _MOST_STEPS: Final = 12
 
 
@@ -120,22 +121,24 @@ class Inverter:
         if not len(photons):
             return None
 
-        def tell(solution: Solution) -> None:
-            progress(solution, scene.cells_per_square)
-
         scene = Scene(self._squares, 1, *seen, photons)
         prior = PRIORS[self._prior or "none"]
-        solution = begin(
-            photons, scene, prior, self._cells(scene, tile, start), self._beam(photons)
-        )
-        solution = solve(photons, scene, prior, solution, _FIRST_STEPS, tell)
-        if solution.misfit.chi_squared > LARGEST_CHI_SQUARED:
-            cells, beam = solution.cells, solution.beam
-            scene = Scene(self._fine, FINE, *seen, photons)
-            prior = PRIORS[self._prior or "smooth"]
-            cells = cells.repeat_interleave(FINE, 0).repeat_interleave(FINE, 1)
-            solution = begin(photons, scene, prior, cells, beam)
-        solution = solve(photons, scene, prior, solution, _MOST_STEPS, tell)
+        cells, beam = self._cells(scene, tile, start), self._beam(photons)
+        solution = begin(photons, scene, prior, cells, beam)
+        for further in solve(photons, scene, prior, solution, _MOST_STEPS):
+            before, solution = solution, further
+            progress(solution, 1)
+            if _is_stuck(before.misfit.chi_squared, solution.misfit.chi_squared):
+                break
+        else:
+            return self._result(tile, photons, scene, prior, solution)
+        scene = Scene(self._fine, FINE, *seen, photons)
+        prior = PRIORS[self._prior or "smooth"]
+        cells = solution.cells.repeat_interleave(FINE, 0).repeat_interleave(FINE, 1)
+        solution = begin(photons, scene, prior, cells, solution.beam)
+        for further in solve(photons, scene, prior, solution, _MOST_STEPS):
+            solution = further
+            progress(solution, FINE)
         return self._result(tile, photons, scene, prior, solution)
 
     def _beam(self, photons: Photons) -> Beam:
@@ -185,6 +188,12 @@ class Inverter:
             frames=len(photons),
             converged=solution.converged,
         )
+
+
+def _is_stuck(before: float, chi_squared: float) -> bool:
+    """Return whether squares do not explain the photons, nor will."""
+    gain = before - chi_squared
+    return chi_squared > LARGEST_CHI_SQUARED and gain < _LEAST_GAIN * (before - 1)
 
 
 def invert(

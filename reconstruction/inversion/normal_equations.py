@@ -15,7 +15,8 @@ _EVERY: Final = 2
 """Pixels whose light makes up the curvature: the camera samples light twice as finely as
 light varies, so that the others repeat it."""
 _BATCH: Final = 8
-"""More at once would not stay in a processor's cache."""
+_ROUGH_BATCH: Final = 32
+"""Frames at once, as many as stay in a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,10 @@ class NormalEquations:
     ) -> Self:
         """Expand around amplitudes, (n, modes), to the second order only roughly if told so."""
         gradient = model.rough_gradient if rough else model.light_gradient
+        batch = _ROUGH_BATCH if rough else _BATCH
         parts = [
-            _expand(photons, model, gradient, amplitudes, beam, slice(start, start + _BATCH))
-            for start in range(0, len(photons), _BATCH)
+            _expand(photons, model, gradient, amplitudes, beam, slice(start, start + batch))
+            for start in range(0, len(photons), batch)
         ]
         return cls(*(torch.cat(part) for part in zip(*parts, strict=True)))
 

@@ -40,24 +40,36 @@ class Scene:
         self.cells_per_square = n = cells_per_square
         # A cell more than the beam needs: it is not always in the middle of its square.
         self.reach = model.cells // (2 * n) + 1
-        self.shape = tuple(n * (len(axis) + 2 * self.reach) for axis in (rows, columns))
+        self.shape = n * (len(rows) + 2 * self.reach), n * (len(columns) + 2 * self.reach)
         moved = torch.round(photons.off_um / model.cell_um).long().clamp(-n, n)
         self._overlap = model.overlap(moved * model.cell_um - photons.off_um)
         self._first = photons.rows - rows.start + 1, photons.columns - columns.start + 1
-        top, left = n * self._first[0] + moved[:, 1], n * self._first[1] + moved[:, 0]
+        self._top, self._left = (
+            n * self._first[0] + moved[:, 1],
+            n * self._first[1] + moved[:, 0],
+        )
+        # Windows are summed up in two stages: rows of those above one another, then columns.
+        lefts, slot = torch.unique(self._left, return_inverse=True)
         window = torch.arange(model.cells, device=moved.device)
-        row, column = top[:, None] + window, left[:, None] + window
-        self._index = row[:, :, None] * self.shape[1] + column[:, None]
+        self._slots = len(lefts)
+        self._row = (slot * self.shape[0] + self._top)[:, None] + window
+        self._column = lefts[:, None] + window
 
     def amplitudes(self, cells: torch.Tensor) -> torch.Tensor:
         """Map cells, of the scene's shape, to amplitudes, (frames, modes)."""
-        return self._overlap.amplitudes(cells.flatten()[self._index])
+        side = self.model.cells
+        windows = cells.unfold(0, side, 1).unfold(1, side, 1)
+        return self._overlap.amplitudes(windows[self._top, self._left])
 
     def spread(self, amplitudes: torch.Tensor) -> torch.Tensor:
         """Map amplitudes, (frames, modes), to cells: the adjoint of ``amplitudes``."""
-        windows = self._overlap.spread(amplitudes)
-        cells = windows.new_zeros(self.shape).flatten()
-        return cells.index_add_(0, self._index.flatten(), windows.flatten()).view(self.shape)
+        windows, side = self._overlap.spread(amplitudes), self.model.cells
+        rows, columns = self.shape
+        stacks = windows.new_zeros(self._slots * rows, side)
+        stacks.index_add_(0, self._row.flatten(), windows.view(-1, side))
+        strips = stacks.view(self._slots, rows, side).mT.reshape(-1, rows)
+        turned = windows.new_zeros(columns, rows)
+        return turned.index_add_(0, self._column.flatten(), strips).mT
 
     def responses(
         self, frames: slice, weights: torch.Tensor

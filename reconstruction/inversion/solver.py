@@ -5,7 +5,7 @@ in the cells; the expansion, with the prior, is minimised within the bounds; a s
 along the way there makes sure that the misfit itself falls; and again from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,7 +23,8 @@ _LARGEST_GAIN: Final = 0.1
 _SHORTEST: Final = 1 / 32
 _FIRST_INNER: Final = 75
 _MOST_INNER: Final = 300
-"""Iterations within a step; twice as many as in the one before: early expansions are rough."""
+"""Iterations within a step, twice as many as in the one before, as early expansions are rough;
+of finer cells, which the prior holds together, a third do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +55,16 @@ class Solution:
     converged: bool
 
 
-Progress = Callable[[Solution], None]
-
-
 def solve(
-    photons: Photons,
-    scene: Scene,
-    prior: Prior,
-    start: Solution,
-    most_steps: int,
-    progress: Progress = lambda solution: None,
-) -> Solution:
+    photons: Photons, scene: Scene, prior: Prior, start: Solution, most_steps: int
+) -> Iterator[Solution]:
     """Go on from a solution until it has converged, or for so many steps."""
     solution = start
     for _ in range(most_steps):
         solution = step(photons, scene, prior, solution)
-        progress(solution)
+        yield solution
         if solution.converged:
             break
-    return solution
 
 
 def begin(
@@ -94,7 +86,8 @@ def step(photons: Photons, scene: Scene, prior: Prior, solution: Solution) -> So
         penalty, pull = prior(there)
         return value + penalty, scene.spread(slope) + pull
 
-    iterations = min(_FIRST_INNER * 2**solution.steps, _MOST_INNER)
+    most = _MOST_INNER // scene.cells_per_square
+    iterations = min(_FIRST_INNER * 2**solution.steps, most)
     change = minimise_bounded(expansion, cells, iterations) - cells
     power = equations.power_step - (equations.power_response * scene.amplitudes(change)).sum(1)
     share = 1.0

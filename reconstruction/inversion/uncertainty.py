@@ -102,7 +102,7 @@ def spread(
     free = moving > 0
     # A free square changes by its free cells alone.
     weights = (n * n * inner / _to_cells(moving.clamp(min=1), n)).float()
-    deviation = _free_deviation(photons, scene, equations, weights, free)
+    deviation = free_deviation(photons, scene, equations, weights, free)
     push = _of_squares(slope, n).sum(-1).abs()
     width = torch.where(free, deviation, 1 / push.clamp(min=1e-6))
     coverage = _of_squares(cells, n).mean(-1)
@@ -111,14 +111,31 @@ def spread(
     return Spread(coverage.double().numpy(), free.numpy(), width.double().numpy())
 
 
-def _free_deviation(
+@torch.inference_mode()
+def free_deviation(
     photons: Photons,
     scene: Scene,
     equations: NormalEquations,
     weights: torch.Tensor,
     free: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the standard deviation of free squares, (rows, columns)."""
+    """Return how well free squares could be known by the curvature alone: Cramér and Rao.
+
+    Parameters
+    ----------
+    photons, scene, equations
+        As for ``spread``.
+    weights
+        Of the scene's cells: how each changes when its square does.
+    free
+        (rows, columns) of the scene, which squares are; all others are known.
+
+    Returns
+    -------
+    torch.Tensor
+        (rows, columns), standard deviations; of a square that is not free, or of which
+        nothing is seen, that of a uniform distribution between the bounds.
+    """
     count = int(free.sum())
     number = torch.full(free.shape, count, device=free.device)  # the last takes all others
     number[free] = torch.arange(count, device=free.device)

@@ -29,7 +29,7 @@ def solved(model, beam, photons, start=0.4, prior="none", most_steps=15):
     scene = scene_of(model, photons)
     cells = scene.cells_of(torch.full((SIDE, SIDE), start))
     first = begin(photons, scene, PRIORS[prior], cells, beam(len(photons)))
-    solution = solve(photons, scene, PRIORS[prior], first, most_steps)
+    *_, solution = solve(photons, scene, PRIORS[prior], first, most_steps)
     return scene.squares(solution.cells).numpy(), solution
 
 

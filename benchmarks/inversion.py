@@ -1,0 +1,100 @@
+"""Scores of the inversion on whole simulated scans, network and constant prediction beside it.
+
+    python benchmarks/inversion.py [SAMPLE ...]
+
+Every scan goes through the whole instrument, simulated on cells of 30 nm (plain squares
+stay squares); no sample or seed was trained on. The limit is what an unbiased estimate of
+every square could get right on average, by the Cramér-Rao bound at the truth: it knows no
+bounds and no neighbours, so what does may be better.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import ndtr
+
+import opticalnet
+from acquisition.store import Run
+from reconstruction.inversion.normal_equations import Beam, NormalEquations
+from reconstruction.inversion.photons import Photons
+from reconstruction.inversion.scene import Scene
+from reconstruction.inversion.uncertainty import free_deviation
+from simulation.forward import ForwardModel
+from simulation.samples import load_sample
+
+SAMPLES = {"ss": 1005, "ss of squares": 1006, "light": 1004, "block": 1001}
+HEAD = (
+    "| sample | | accuracy | Jaccard | constant | chi² | undecided | decided right | 90 % | s |"
+)
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    """Scan, reconstruct by network and inversion, print a table."""
+    print(HEAD + "\n|---|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sys.argv[1:] or SAMPLES:
+            out = Path(folder) / f"{name}.zarr"
+            sample = name.removesuffix(" of squares")
+            if sample != name:
+                mask = load_sample(sample).is_open.astype(np.float64)
+                sample = str(Path(folder) / "squares.npy")
+                np.save(sample, mask)
+            density = 0.35 if name == "block" else None
+            opticalnet.acquire(sample, seed=SAMPLES[name], density=density, out=out)
+            network = opticalnet.reconstruct(out)
+            start = time.perf_counter()
+            found = opticalnet.invert(out, start=network.squares.coverage)
+            print_row(name, "network", network, network.seconds)
+            print_row(name, "inversion", found, time.perf_counter() - start)
+            print(f"| {name} | limit | {limit(Run(out)):.4f} | | | | | | | |", flush=True)
+
+
+def print_row(
+    name: str, method: str, result: opticalnet.Reconstruction, seconds: float
+) -> None:
+    """Print scores, and how sure the inversion is."""
+    scores, inversion, truth = result.stitched, result.inversion, result.truth
+    assert scores is not None
+    assert truth is not None
+    sure = "| | | "
+    if inversion is not None:
+        decided = ~inversion.undecided
+        right = (inversion.is_open == (truth >= 0.5))[decided].mean()
+        low, high = inversion.interval(0.9)
+        held = ((low <= truth + 1e-6) & (truth <= high + 1e-6)).mean()
+        sure = (
+            f"{inversion.chi_squared:.3f} | {1 - decided.mean():.1%} | {right:.4f} | {held:.3f}"
+        )
+    print(
+        f"| {name} | {method} | {scores.accuracy:.4f} | {scores.jaccard:.4f}"
+        f" | {scores.constant_accuracy:.3f} | {sure} | {seconds:.1f} |"
+    )
+
+
+def limit(run: Run) -> float:
+    """Return the share of squares that an unbiased estimate gets right on average."""
+    info = run.info
+    optics, plan = info.instrument.optics, info.plan
+    model = ForwardModel(optics, plan.pitch_nm, faintest=5e-4)
+    rows, columns = range(plan.rows), range(plan.columns)
+    photons = Photons.of(run, run.points(), rows, columns, CPU)
+    scene = Scene(model, 1, rows, columns, photons)
+    truth = run.truth
+    assert truth is not None
+    cells = scene.cells_of(torch.from_numpy(np.pad(truth, plan.margin)))
+    beam = Beam(info.open_peak_e / model.open_peak(), torch.ones(len(photons)), 0.0)
+    amplitudes = scene.amplitudes(cells)
+    equations = NormalEquations.at(photons, model, amplitudes, beam, rough=False)
+    ones = torch.ones(scene.shape)
+    deviation = free_deviation(photons, scene, equations, ones, ones > 0)
+    seen = plan.crop(deviation[scene.reach : -scene.reach, scene.reach : -scene.reach].numpy())
+    return float(ndtr(np.abs(truth - 0.5) / seen).mean())
+
+
+if __name__ == "__main__":
+    main()
