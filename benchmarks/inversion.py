@@ -22,7 +22,7 @@ from acquisition.store import Run
 from reconstruction.inversion.normal_equations import Beam, NormalEquations
 from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.scene import Scene
-from reconstruction.inversion.uncertainty import free_deviation
+from reconstruction.inversion.uncertainty import deviation
 from simulation.forward import ForwardModel
 from simulation.samples import load_sample
 
@@ -91,8 +91,8 @@ def limit(run: Run) -> float:
     amplitudes = scene.amplitudes(cells)
     equations = NormalEquations.at(photons, model, amplitudes, beam, rough=False)
     ones = torch.ones(scene.shape)
-    deviation = free_deviation(photons, scene, equations, ones, ones > 0)
-    seen = plan.crop(deviation[scene.reach : -scene.reach, scene.reach : -scene.reach].numpy())
+    every = deviation(photons, scene, equations, ones, 0 * ones)
+    seen = plan.crop(every[scene.reach : -scene.reach, scene.reach : -scene.reach].numpy())
     return float(ndtr(np.abs(truth - 0.5) / seen).mean())
 
 

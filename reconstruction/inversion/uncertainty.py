@@ -1,8 +1,9 @@
 """How well squares are known: from the curvature of the misfit, and from the bounds.
 
-A square is free if some of its cells lie between the bounds: the covariance of free squares is
-the inverse of their curvature. The photons push all others against a bound; how hard says
-how far from it they may be. Positions count as nominal here.
+A square is free if some of its cells lie between the bounds. The photons push all others
+against a bound; how hard says how far from it they may be. The covariance of free squares is
+the inverse of the curvature of all that are not held tightly, where those at a bound count
+as if a spring held them that gives as far. Positions count as nominal here.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from reconstruction.inversion.scene import Scene
 
 Float64 = NDArray[np.float64]
 _BOUND: Final = 1e-3
+_NO_PUSH: Final = 1e-6
+_TIGHT: Final = 0.03
+"""Distance from its bound below which a square counts as known for all others."""
 _VARIANCE: Final = 1 / 12
 """Of a square of which nothing is known: uniform between the bounds."""
 _HALVINGS: Final = 40
@@ -100,11 +104,12 @@ def spread(
     inner = (cells > _BOUND) & (cells < 1 - _BOUND)
     moving = _of_squares(inner, n).sum(-1)
     free = moving > 0
-    # A free square changes by its free cells alone.
-    weights = (n * n * inner / _to_cells(moving.clamp(min=1), n)).float()
-    deviation = free_deviation(photons, scene, equations, weights, free)
-    push = _of_squares(slope, n).sum(-1).abs()
-    width = torch.where(free, deviation, 1 / push.clamp(min=1e-6))
+    # A free square changes by its free cells alone, any other as a whole.
+    part = n * n * inner / _to_cells(moving.clamp(min=1), n)
+    weights = torch.where(_to_cells(free, n), part, 1.0)
+    push = _of_squares(slope, n).sum(-1).abs().clamp(min=_NO_PUSH)
+    held = torch.where(free, 0.0, push.square())
+    width = torch.where(free, deviation(photons, scene, equations, weights, held), 1 / push)
     coverage = _of_squares(cells, n).mean(-1)
     seen = slice(reach, -reach)
     coverage, free, width = (a[seen, seen].cpu() for a in (coverage, free, width))
@@ -112,14 +117,14 @@ def spread(
 
 
 @torch.inference_mode()
-def free_deviation(
+def deviation(
     photons: Photons,
     scene: Scene,
     equations: NormalEquations,
     weights: torch.Tensor,
-    free: torch.Tensor,
+    held: torch.Tensor,
 ) -> torch.Tensor:
-    """Return how well free squares could be known by the curvature alone: Cramér and Rao.
+    """Return how well squares could be known by the curvature alone: Cramér and Rao.
 
     Parameters
     ----------
@@ -127,19 +132,19 @@ def free_deviation(
         As for ``spread``.
     weights
         Of the scene's cells: how each changes when its square does.
-    free
-        (rows, columns) of the scene, which squares are; all others are known.
+    held
+        (rows, columns) of the scene, inverse variance of squares by what else is known.
 
     Returns
     -------
     torch.Tensor
-        (rows, columns), standard deviations; of a square that is not free, or of which
-        nothing is seen, that of a uniform distribution between the bounds.
+        (rows, columns), standard deviations; zero of squares that are held tightly.
     """
-    count = int(free.sum())
-    number = torch.full(free.shape, count, device=free.device)  # the last takes all others
-    number[free] = torch.arange(count, device=free.device)
-    curvature = torch.zeros((count + 1) ** 2, dtype=torch.float64, device=free.device)
+    counted = held < _TIGHT**-2
+    count = int(counted.sum())
+    number = torch.full(counted.shape, count, device=held.device)  # the last takes all others
+    number[counted] = torch.arange(count, device=held.device)
+    curvature = torch.zeros((count + 1) ** 2, dtype=torch.float64, device=held.device)
     for start in range(0, len(photons), _BATCH):
         part = slice(start, start + _BATCH)
         index, response = scene.responses(part, weights)
@@ -148,11 +153,11 @@ def free_deviation(
         at = seen[:, :, None] * (count + 1) + seen[:, None, :]
         curvature.index_add_(0, at.flatten(), bent.double().flatten())
     stiff = curvature.view(count + 1, -1)[:-1, :-1]
-    stiff.diagonal().add_(1 / _VARIANCE)
+    stiff.diagonal().add_(held[counted].double() + 1 / _VARIANCE)
     covariance = torch.cholesky_inverse(torch.linalg.cholesky(stiff))
-    deviation = torch.full(free.shape, _VARIANCE**0.5, device=free.device)
-    deviation[free] = covariance.diagonal().sqrt().float()
-    return deviation
+    deviations = torch.zeros(counted.shape, device=held.device)
+    deviations[counted] = covariance.diagonal().sqrt().float()
+    return deviations
 
 
 def _of_squares(cells: torch.Tensor, n: int) -> torch.Tensor:
