@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from opticalnet.light_view import LightView, view_light
     from opticalnet.reconstructing import reconstruct
     from opticalnet.reconstructions import Reconstruction
+    from opticalnet.resolving import Resolution, resolve
     from reconstruction.baselines.weights import Baseline, load_baseline
     from reconstruction.inversion.inversion import FitStep
     from reconstruction.inversion.inversion_map import InversionMap
     from reconstruction.metrics import Scores
+    from reconstruction.resolution import Contrast, RingCorrelation
     from reconstruction.square_map import SquareMap
     from simulation.colour import ColourModel
     from simulation.datasets.fresh_frames import FreshFrames
@@ -55,6 +57,7 @@ _HOME = {
     "Benchmark": "opticalnet.benchmarking",
     "ColourModel": "simulation.colour",
     "ConfigError": "configs.errors",
+    "Contrast": "reconstruction.resolution",
     "Dataset": "simulation.datasets.reader",
     "DatasetPart": "simulation.datasets.reader",
     "DatasetPlan": "configs.dataset",
@@ -75,6 +78,8 @@ _HOME = {
     "ProtocolError": "configs.errors",
     "Reconstruction": "opticalnet.reconstructions",
     "ReconstructionError": "configs.errors",
+    "Resolution": "opticalnet.resolving",
+    "RingCorrelation": "reconstruction.resolution",
     "Run": "acquisition.store",
     "RunInfo": "acquisition.store",
     "RunStoreError": "configs.errors",
@@ -91,6 +96,7 @@ _HOME = {
     "load_dataset_plan": "configs.dataset",
     "open_folders": "simulation.datasets.paper_reader",
     "reconstruct": "opticalnet.reconstructing",
+    "resolve": "opticalnet.resolving",
     "simulate": "opticalnet.data_sets",
     "view_light": "opticalnet.light_view",
 }
@@ -102,6 +108,7 @@ __all__ = [
     "Benchmark",
     "ColourModel",
     "ConfigError",
+    "Contrast",
     "Dataset",
     "DatasetPart",
     "DatasetPlan",
@@ -122,6 +129,8 @@ __all__ = [
     "ProtocolError",
     "Reconstruction",
     "ReconstructionError",
+    "Resolution",
+    "RingCorrelation",
     "Run",
     "RunInfo",
     "RunStoreError",
@@ -138,6 +147,7 @@ __all__ = [
     "load_dataset_plan",
     "open_folders",
     "reconstruct",
+    "resolve",
     "simulate",
     "view_light",
 ]

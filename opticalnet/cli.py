@@ -98,6 +98,25 @@ def reconstruct(
 
 
 @app.command()
+def resolution(
+    run: Annotated[str, typer.Argument(help="Path of a run with results in it.")],
+    spokes: Annotated[
+        int | None, typer.Option(help="Open spokes of the star that it shows, such as 36.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Of the picture; beside the run if not given.")
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Say how fine a structure the maps of a run show, beside the diffraction limit."""
+    with interruptible(lambda: "stopped; nothing was kept"):
+        from opticalnet.resolution_command import show_resolution
+
+        show_resolution(run, spokes, out, device, json=json)
+
+
+@app.command()
 def simulate(
     preset: Annotated[
         str | None,
