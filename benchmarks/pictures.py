@@ -3,8 +3,9 @@
     python benchmarks/pictures.py
 
 Writes into docs/pictures/, from one real run of the simulated instrument: preview.png, what
-a terminal of 112 x 37 characters shows in mid-scan, and star.png, what `opticalnet
-reconstruct` draws of the finished run. And the pictures of the light: light_pictures.py.
+a terminal of 112 x 37 characters shows in mid-scan; star.png, what one frame at a time, the
+whole scan and the inversion make of the finished run, and resolution.png, how fine a structure
+they show (method_pictures.py). And the pictures of the light: light_pictures.py.
 """
 
 import io
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import light_pictures
 import matplotlib
+import method_pictures
 import torch
 from picture_parts import PICTURES
 from PIL import Image, ImageDraw, ImageFont
@@ -82,7 +84,7 @@ def main() -> None:
         preview = MidScan(console, torch.device("cpu"), "star.zarr", ask=False)
         opticalnet.acquire("ss", grid=7, out=out, observer=preview)
         preview.end()
-        opticalnet.reconstruct(out).save_figure(PICTURES / "star.png")
+        method_pictures.draw(out)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 >>> import opticalnet
 >>> run = opticalnet.acquire("ss", grid=7, out="star.zarr")
->>> result = opticalnet.reconstruct(run.path)
->>> print(result.stitched)
+>>> network = opticalnet.reconstruct(run.path)
+>>> result = opticalnet.invert(run.path, start=network.squares.coverage)
+>>> print(result.stitched, result.inversion.chi_squared)
 >>> result.save_figure("star.png")
 """
 
