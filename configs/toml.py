@@ -61,13 +61,40 @@ def presets() -> list[str]:
 def load_instrument(name_or_path: str) -> InstrumentConfig:
     """Read an instrument: the name of a preset, or the path of a TOML file.
 
+    Its key ``include`` names a file, beside it or by an absolute path, with more of its
+    tables, such as those of ``opticalnet calibrate``.
+
     Raises
     ------
     ConfigError
-        Naming the file, the key and what was expected there.
+        Naming the file, the key and what was expected there, also where both files say
+        the same key.
     """
     values = read_preset_or_file("instrument", _INSTRUMENTS, name_or_path)
+    if (included := values.pop("include", None)) is not None:
+        if not isinstance(included, str):
+            raise ConfigError(
+                f"{name_or_path}: include: expected the path of a TOML file, got {included!r}"
+            )
+        path = Path(name_or_path).parent / included
+        _merge(values, read_toml("include", path), (name_or_path, str(path)), ())
     return InstrumentConfig.checked(name_or_path, values)
+
+
+def _merge(
+    values: dict[str, Any], more: dict[str, Any], files: tuple[str, str], at: tuple[str, ...]
+) -> None:
+    """Add what another file says."""
+    for key, value in more.items():
+        if key not in values:
+            values[key] = value
+        elif isinstance(value, dict) and isinstance(values[key], dict):
+            _merge(values[key], value, files, (*at, key))
+        else:
+            raise ConfigError(
+                f"{files[0]}: expected {'.'.join((*at, key))} only in what it includes,"
+                f" {files[1]}, or only here, got it in both; remove one"
+            )
 
 
 def parse_instrument(text: str, source: str) -> InstrumentConfig:

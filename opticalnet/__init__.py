@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from opticalnet.acquiring import Acquisition, acquire
     from opticalnet.benchmark_scans import SampleSpec
     from opticalnet.benchmarking import Benchmark, benchmark
+    from opticalnet.calibrating import CalibratedInstrument, calibrate
     from opticalnet.data_sets import Simulation, simulate
     from opticalnet.exporting import Export, export
     from opticalnet.inverting import invert
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from opticalnet.reconstructions import Reconstruction
     from opticalnet.resolving import Resolution, resolve
     from reconstruction.baselines.weights import Baseline, load_baseline
+    from reconstruction.calibration import Calibration
     from reconstruction.inversion.inversion import FitStep
     from reconstruction.inversion.inversion_map import InversionMap
     from reconstruction.metrics import Scores
@@ -56,6 +58,8 @@ _HOME = {
     "AcquisitionError": "configs.errors",
     "Baseline": "reconstruction.baselines.weights",
     "Benchmark": "opticalnet.benchmarking",
+    "CalibratedInstrument": "opticalnet.calibrating",
+    "Calibration": "reconstruction.calibration",
     "ColourModel": "simulation.colour",
     "ConfigError": "configs.errors",
     "Contrast": "reconstruction.resolution",
@@ -90,6 +94,7 @@ _HOME = {
     "SquareMap": "reconstruction.square_map",
     "acquire": "opticalnet.acquiring",
     "benchmark": "opticalnet.benchmarking",
+    "calibrate": "opticalnet.calibrating",
     "export": "opticalnet.exporting",
     "export_tiff": "simulation.datasets.paper_folders",
     "invert": "opticalnet.inverting",
@@ -107,6 +112,8 @@ __all__ = [
     "AcquisitionError",
     "Baseline",
     "Benchmark",
+    "CalibratedInstrument",
+    "Calibration",
     "ColourModel",
     "ConfigError",
     "Contrast",
@@ -141,6 +148,7 @@ __all__ = [
     "SquareMap",
     "acquire",
     "benchmark",
+    "calibrate",
     "export",
     "export_tiff",
     "invert",

@@ -117,6 +117,41 @@ def resolution(
 
 
 @app.command()
+def calibrate(
+    run: Annotated[str, typer.Argument(help="Path of a run of a known sample.")],
+    truth: Annotated[str, typer.Option(help="That sample, as --sample of acquire.")],
+    instrument: Annotated[
+        str | None, typer.Option(help="Whose optics it begins with; the run's if not given.")
+    ] = None,
+    out: Annotated[
+        str, typer.Option(help="Where the result goes, for `include` in the instrument's file.")
+    ] = "calibration.toml",
+    seed: Annotated[int, typer.Option(help="Of the sample, where it is random.")] = 0,
+    aberrations: Annotated[
+        bool, typer.Option("--aberrations", help="Fit those of the collecting objective too.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let go of an earlier file there.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Find beam, distance, aperture, pixel and brightness from a run of a known sample."""
+    with interruptible(lambda: f"stopped; {kept(out)}"):
+        from opticalnet.calibrate_command import calibrate_run
+
+        calibrate_run(
+            run,
+            truth,
+            instrument,
+            out,
+            seed,
+            aberrations=aberrations,
+            overwrite=overwrite,
+            json=json,
+        )
+
+
+@app.command()
 def simulate(
     preset: Annotated[
         str | None,

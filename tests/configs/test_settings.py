@@ -103,3 +103,34 @@ def test_down_is_plus_y_and_right_is_plus_x():
     assert frame.stage_um(32.5, 31.5) == pytest.approx((100.0, 100.18))
     turned = SampleGeometry(64, 64, 180.0, (100.0, 100.0), (-1, 1))
     assert turned.stage_um(31.5, 32.5) == pytest.approx((99.82, 100.0))
+
+
+def test_an_instrument_includes_another_file(tmp_path, monkeypatch):
+    (tmp_path / "bench.toml").write_text(
+        'name = "bench"\ninclude = "found.toml"\n[optics]\nbinning = 2\n'
+    )
+    (tmp_path / "found.toml").write_text(
+        "[optics]\npixel_nm = 40.5\n[optics.beam]\nfwhm_nm = 9.0\n"
+    )
+    with pytest.raises(ConfigError, match="kind"):
+        load_instrument(str(tmp_path / "bench.toml"))
+    (tmp_path / "found.toml").write_text("[optics]\npixel_nm = 40.5\n")
+    monkeypatch.chdir(tmp_path.parent)  # it lies beside the file, not where one is
+    optics = load_instrument(f"{tmp_path.name}/bench.toml").optics
+    assert (optics.pixel_nm, optics.binning) == (40.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("include", "complaint"),
+    [
+        ('"found.toml"', r"expected optics\.binning only in what it includes, .*found\.toml"),
+        ('"gone.toml"', r"include: cannot read .*gone\.toml"),
+        ("3", "include: expected the path of a TOML file, got 3"),
+    ],
+)
+def test_what_cannot_be_included(tmp_path, include, complaint):
+    file = tmp_path / "bench.toml"
+    file.write_text(f'name = "bench"\ninclude = {include}\n[optics]\nbinning = 2\n')
+    (tmp_path / "found.toml").write_text("[optics]\nbinning = 4\n")
+    with pytest.raises(ConfigError, match=complaint):
+        load_instrument(str(file))
