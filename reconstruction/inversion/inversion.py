@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.store import Points, Run
-from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED, InversionMap, TileMap
+from reconstruction.inversion.inversion_map import InversionMap, TileMap
 from reconstruction.inversion.normal_equations import Beam, NormalEquations
 from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.priors import PRIORS, Prior, PriorName
@@ -32,6 +32,7 @@ _UNKNOWN: Final = 0.4
 """Milled fraction that nobody knows anything of."""
 _FAINTEST: Final = 5e-4
 """Relative amplitude of the light of a mode, below which it drowns in the noise."""
+_SQUARES_SUFFICE: Final = 1.01
 _LEAST_GAIN: Final = 0.65
 """Of chi-squared above 1, in a step of squares that suffice."""
 _MOST_STEPS: Final = 12
@@ -193,7 +194,7 @@ class Inverter:
 def _is_stuck(before: float, chi_squared: float) -> bool:
     """Return whether squares do not explain the photons, nor will."""
     gain = before - chi_squared
-    return chi_squared > LARGEST_CHI_SQUARED and gain < _LEAST_GAIN * (before - 1)
+    return chi_squared > _SQUARES_SUFFICE and gain < _LEAST_GAIN * (before - 1)
 
 
 def invert(
