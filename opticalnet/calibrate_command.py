@@ -11,10 +11,9 @@ from opticalnet.console import open_console, print_json
 
 def calibrate_run(
     run: str,
-    truth: str,
+    truth: str | None,
     instrument: str | None,
     out: str,
-    seed: int,
     *,
     aberrations: bool,
     overwrite: bool,
@@ -24,7 +23,7 @@ def calibrate_run(
 
     Parameters
     ----------
-    run, truth, out, seed, aberrations, overwrite
+    run, truth, out, aberrations, overwrite
         As for ``opticalnet.calibrate``.
     instrument
         Whose optics it begins with; those of the run if not given.
@@ -39,7 +38,6 @@ def calibrate_run(
             out=out,
             optics=None if instrument is None else load_instrument(instrument).optics,
             aberrations=aberrations,
-            seed=seed,
             overwrite=overwrite,
             progress=lambda step, chi_squared: status.update(
                 f"calibrating: step {step + 1}, reduced chi-squared {chi_squared:.3f}"

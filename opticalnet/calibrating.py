@@ -9,17 +9,18 @@ import numpy as np
 import tomli_w
 import torch
 
-from acquisition.store import Run
+from acquisition.store import Run, RunInfo
 from configs.drafts import check_absent, in_place, named
 from configs.errors import ConfigError, ReconstructionError
 from configs.optics import Optics
 from opticalnet.reconstructions import good_points
 from reconstruction import calibration
-from reconstruction.calibration import Calibration, Instrument, quantities
+from reconstruction.calibration import Calibration, KnownFrames
+from reconstruction.instrument_quantities import Instrument, quantities
 from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED
 from reconstruction.inversion.photons import Photons
 from simulation.forward import ForwardModel
-from simulation.samples import Sample, load_sample
+from simulation.samples import Sample, load_sample, make_sample
 from simulation.under_beam import CellsUnderBeam
 
 _FRAMES: Final = 300
@@ -50,12 +51,11 @@ class CalibratedInstrument:
 
 def calibrate(
     run: str | Path,
-    truth: str | Path,
+    truth: str | Path | None = None,
     *,
     out: str | Path = "calibration.toml",
     optics: Optics | None = None,
     aberrations: bool = False,
-    seed: int = 0,
     overwrite: bool = False,
     progress: Callable[[int, float], None] = lambda step, chi_squared: None,
 ) -> CalibratedInstrument:
@@ -66,15 +66,14 @@ def calibrate(
     run
         Path of a run.
     truth
-        The sample, as for ``acquire``; edges within squares should be in it.
+        The sample, as for ``acquire``; edges within squares should be in it. ``None``: what
+        was simulated.
     out
         Where the TOML file goes, for ``include`` in that of the instrument.
     optics
         Where it begins; those of the run if None.
     aberrations
         Whether the collecting objective's are fitted too.
-    seed
-        Of the sample, where it is random.
     overwrite
         Whether a file may go.
     progress
@@ -93,20 +92,12 @@ def calibrate(
     if not overwrite:
         check_absent(path, "choose another path, or add --overwrite")
     info = source.info
-    sample = load_sample(str(truth), seed=seed)
-    squares = sample.coverage.shape
-    if squares != info.plan.sample_shape:
-        raise ConfigError(
-            f"{truth}: expected {info.plan.sample_shape} squares, as the run scanned, got"
-            f" {squares}; name the sample of this run"
-        )
+    sample = _sample(truth, info)
     photons = _some(source)
     start_optics = info.instrument.optics if optics is None else optics
     electrons = info.open_peak_e / _open_peak(start_optics, info.plan.pitch_nm)
     found = calibration.calibrate(
-        photons,
-        _seen(sample, _places_um(photons, source)),
-        sample.cell_nm,
+        KnownFrames(photons, _seen(sample, _places_um(photons, source)), sample.cell_nm),
         Instrument(start_optics, electrons, 0.0),
         quantities(start_optics, aberrations=aberrations),
         progress,
@@ -114,14 +105,30 @@ def calibrate(
     if found.chi_squared_after > LARGEST_CHI_SQUARED:
         raise ReconstructionError(
             f"calibration: expected a reduced chi-squared up to {LARGEST_CHI_SQUARED}, got"
-            f" {found.chi_squared_after:.3f}; is {truth} the sample of this run, and the right"
-            " way up? Nothing was written"
+            f" {found.chi_squared_after:.3f}; is {sample.name} the sample of this run, and the"
+            " right way up? Nothing was written"
         )
     peak = found.instrument.electrons * _open_peak(found.instrument.optics, info.plan.pitch_nm)
     result = CalibratedInstrument(source, found, peak / info.plan.exposure_ms, path)
     with in_place(path) as draft:
         draft.write_text(_toml(result), encoding="utf-8")
     return result
+
+
+def _sample(truth: str | Path | None, info: RunInfo) -> Sample:
+    if truth is not None:
+        sample = load_sample(str(truth))
+    elif info.sample_config is not None:
+        sample = make_sample(info.sample_config, info.plan.seed)
+    else:
+        raise ConfigError("--truth: expected the sample, as this run was measured; name it")
+    squares = sample.coverage.shape
+    if squares != info.plan.sample_shape:
+        raise ConfigError(
+            f"{truth}: expected {info.plan.sample_shape} squares, as the run scanned, got"
+            f" {squares}; name the sample of this run"
+        )
+    return sample
 
 
 def _some(run: Run) -> Photons:

@@ -101,7 +101,8 @@ def reconstruct(
 def resolution(
     run: Annotated[str, typer.Argument(help="Path of a run with results in it.")],
     spokes: Annotated[
-        int | None, typer.Option(help="Open spokes of the star that it shows, such as 36.")
+        int | None,
+        typer.Option(help="Open spokes of the star that it shows; known of simulated ones."),
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="Of the picture; beside the run if not given.")
@@ -119,14 +120,18 @@ def resolution(
 @app.command()
 def calibrate(
     run: Annotated[str, typer.Argument(help="Path of a run of a known sample.")],
-    truth: Annotated[str, typer.Option(help="That sample, as --sample of acquire.")],
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            help="That sample, as --sample of acquire; a simulated run knows its own."
+        ),
+    ] = None,
     instrument: Annotated[
         str | None, typer.Option(help="Whose optics it begins with; the run's if not given.")
     ] = None,
     out: Annotated[
         str, typer.Option(help="Where the result goes, for `include` in the instrument's file.")
     ] = "calibration.toml",
-    seed: Annotated[int, typer.Option(help="Of the sample, where it is random.")] = 0,
     aberrations: Annotated[
         bool, typer.Option("--aberrations", help="Fit those of the collecting objective too.")
     ] = False,
@@ -144,7 +149,6 @@ def calibrate(
             truth,
             instrument,
             out,
-            seed,
             aberrations=aberrations,
             overwrite=overwrite,
             json=json,

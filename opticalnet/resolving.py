@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from acquisition.frame import Status
 from acquisition.store import Points, Run
 from configs.errors import ConfigError, RunStoreError
+from configs.sample import Star
 from opticalnet.reconstructions import good_points
 from reconstruction.inversion import inversion
 from reconstruction.predictor import choose_device
@@ -57,7 +58,8 @@ def resolve(run: str | Path, *, spokes: int | None = None, device: str = "auto")
     run
         Path of a run.
     spokes
-        Open spokes of the star that it shows; ``None``: it shows something else.
+        Open spokes of the star that it shows; ``None``: those of a simulated star, or it
+        shows something else.
     device
         Where halves of the frames are inverted: ``auto``, ``cpu`` or ``cuda``.
 
@@ -71,6 +73,8 @@ def resolve(run: str | Path, *, spokes: int | None = None, device: str = "auto")
     source = Run(Path(run))
     points, info = good_points(source), source.info
     pitch_nm, contrasts = info.plan.pitch_nm, dict[str, Contrast]()
+    if spokes is None and isinstance(info.sample_config, Star):
+        spokes = info.sample_config.spokes
     if spokes is not None:
         if spokes < 1:
             raise ConfigError(f"spokes: expected at least 1, got {spokes}; count the open ones")

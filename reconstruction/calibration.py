@@ -5,32 +5,28 @@ unknown, the response of every pixel and the power in every frame, is eliminated
 error bars count it in. Derivatives are those of the forward model, in double precision.
 """
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 import torch
 
-from configs.errors import ReconstructionError
-from configs.optics import GaussianBeam, Optics
+from configs.errors import ConfigError, ReconstructionError
+from reconstruction.instrument_quantities import APERTURE, Instrument, Quantity
 from reconstruction.inversion.misfit import mean_by_light
 from reconstruction.inversion.normal_equations import POWER_SPREAD
 from reconstruction.inversion.photons import RESPONSE_SPREAD, Photons
 from simulation.forward import ForwardModel
 from simulation.light import Light
 
-_ABERRATIONS: Final = {
-    "astigmatism, 0 deg": 6,
-    "astigmatism, 45 deg": 5,
-    "coma along y": 7,
-    "coma along x": 8,
-    "spherical": 11,
-}
-"""Noll's indices; 4, defocus, is in the distance."""
-_EXPECTED_WAVES: Final = 0.1
 _DIFFERENCE: Final = 1e-4
-_MOST_STEPS: Final = 15
+_APERTURES: Final = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)
+"""Where the aperture may begin, relative: the rings that its edge draws may fit one ring off,
+far from the truth in distance and pixel."""
+_MOST_STARTS: Final = 3
+_MOST_STEPS: Final = 10
 _STILL: Final = 0.05
 """Largest last step, in standard deviations."""
 _TOLD: Final = 0.5
@@ -40,49 +36,6 @@ _AWAY: Final = 4.0
 
 Amplitudes = Callable[[ForwardModel], torch.Tensor]
 """Of the modes of a model, (n, modes), in what the frames see of the sample."""
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """What an instrument is taken for.
-
-    Attributes
-    ----------
-    optics
-        The light.
-    electrons
-        Photo-electrons of the whole beam in a frame.
-    stray_e
-        Light that is everywhere, per pixel.
-    """
-
-    optics: Optics
-    electrons: float
-    stray_e: float
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """Something that is fitted, as a number that is zero at the start.
-
-    Attributes
-    ----------
-    name, unit
-        For people; a path within ``[optics]`` where there is one.
-    expected
-        Standard deviation that it may have between instruments.
-    read
-        Its value.
-    moved
-        Another instrument, in which it is larger by a number: relative for positive ones.
-    """
-
-    name: str
-    unit: str
-    expected: float
-    is_relative: bool
-    read: Callable[[Instrument], float]
-    moved: Callable[[Instrument, float], Instrument]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,42 +81,67 @@ class Calibration:
     frames: int
 
 
-def quantities(optics: Optics, *, aberrations: bool) -> list[Quantity]:
-    """Return what can be fitted of an instrument with such optics."""
-    chosen = [
-        _of_optics("defocus_wavelengths", "wavelengths", 0.1),
-        _of_optics("collection_na", "", 0.05),
-        _of_optics("pixel_nm", "nm", 0.05),
-        Quantity(
-            "brightness",
-            "e of the beam",
-            0.3,
-            True,
-            lambda one: one.electrons,
-            lambda one, by: replace(one, electrons=one.electrons * math.exp(by)),
-        ),
-        Quantity(
-            "stray light",
-            "e per pixel",
-            5.0,
-            False,
-            lambda one: one.stray_e,
-            lambda one, by: replace(one, stray_e=one.stray_e + by),
-        ),
-    ]
-    if isinstance(optics.beam, GaussianBeam):
-        chosen.insert(0, _of_beam("fwhm_nm", "nm", 0.2))
-    else:
-        chosen.insert(0, _of_beam("filling", "", 0.2))
-    if aberrations:
-        chosen += [_aberration(name, noll) for name, noll in _ABERRATIONS.items()]
-    return chosen
+@dataclass(frozen=True, slots=True)
+class KnownFrames:
+    """Frames of a sample that is known.
+
+    Attributes
+    ----------
+    photons
+        What was measured, at any points.
+    amplitudes
+        What each of them sees of the sample, in the modes of a model of its cells.
+    cell_nm
+        Side of these.
+    """
+
+    photons: Photons
+    amplitudes: Amplitudes
+    cell_nm: float
+
+    def expansion(
+        self, instrument: Instrument, fitted: Sequence[Quantity]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return electrons without stray light, (n, pixels), and how all light changes.
+
+        The latter, (quantities, n, pixels), is by each quantity.
+        """
+        model = ForwardModel(instrument.optics, self.cell_nm, dtype=torch.float64)
+        seen = self.amplitudes(model)
+
+        def light_e(there: Instrument) -> torch.Tensor:
+            near = model
+            if there.optics != instrument.optics:
+                near = ForwardModel(
+                    instrument.optics,
+                    self.cell_nm,
+                    cells=model.cells,
+                    light=Light.of(there.optics),
+                    dtype=torch.float64,
+                )
+            return near.light(seen).flatten(1) * there.electrons
+
+        def slope(quantity: Quantity) -> torch.Tensor:
+            up, down = (quantity.moved(instrument, sign * _DIFFERENCE) for sign in (1, -1))
+            change = light_e(up) + up.stray_e - light_e(down) - down.stray_e
+            return change / (2 * _DIFFERENCE)
+
+        return light_e(instrument), torch.stack([slope(quantity) for quantity in fitted])
+
+    def chi_squared(self, instrument: Instrument) -> float:
+        """Return how well an instrument explains the frames."""
+        model = ForwardModel(instrument.optics, self.cell_nm, dtype=torch.float64)
+        light = model.light(self.amplitudes(model)).flatten(1)
+        return self.chi_squared_of(light * instrument.electrons + instrument.stray_e)
+
+    def chi_squared_of(self, expected_e: torch.Tensor) -> float:
+        """Return how well expected electrons, (n, pixels), agree with the frames."""
+        of_frames = self.photons.chi_squared(expected_e, slice(None)).mean(1)
+        return mean_by_light(of_frames, expected_e.mean(1))
 
 
 def calibrate(
-    photons: Photons,
-    amplitudes: Amplitudes,
-    cell_nm: float,
+    frames: KnownFrames,
     start: Instrument,
     fitted: Sequence[Quantity],
     progress: Callable[[int, float], None] = lambda step, chi_squared: None,
@@ -172,12 +150,8 @@ def calibrate(
 
     Parameters
     ----------
-    photons
-        The frames, of any points.
-    amplitudes
-        What each of them sees of the sample, in the modes of a model of its cells.
-    cell_nm
-        Side of these.
+    frames
+        Of any points.
     start
         Where it begins.
     fitted
@@ -191,51 +165,107 @@ def calibrate(
         If a quantity runs away, or no rest is found: the sample is another one, or lies
         elsewhere.
     """
-    instrument, moved = start, torch.zeros(len(fitted), dtype=torch.float64)
-    before = chi_squared = math.nan
+    failure: ReconstructionError | None = None
+    for first in _first_steps(frames, start, fitted):
+        try:
+            instrument, error, chi_squared = _descend(frames, start, fitted, first, progress)
+        except ReconstructionError as no_rest:
+            failure = failure or no_rest
+            continue
+        found = tuple(
+            Fitted(
+                quantity.name,
+                quantity.unit,
+                quantity.read(start),
+                value := quantity.read(instrument),
+                one_error * (value if quantity.is_relative else 1.0),
+                one_error < _TOLD * quantity.expected,
+            )
+            for quantity, one_error in zip(fitted, error.tolist(), strict=True)
+        )
+        before = frames.chi_squared(start)
+        return Calibration(instrument, found, before, chi_squared, len(frames.photons))
+    assert failure is not None
+    raise failure
+
+
+def _first_steps(
+    frames: KnownFrames, start: Instrument, fitted: Sequence[Quantity]
+) -> list[torch.Tensor]:
+    """Return steps to some apertures, from the one that explains the frames best."""
+    of_aperture = torch.tensor([quantity.name == APERTURE for quantity in fitted]).double()
+    steps = []
+    for by in _APERTURES:
+        with suppress(ReconstructionError):  # no such aperture
+            step = by * of_aperture
+            there, _ = _moved(fitted, start, start, step, torch.zeros_like(step))
+            steps.append((frames.chi_squared(there), step))
+    steps.sort(key=itemgetter(0))
+    return [step for _, step in steps[:_MOST_STARTS]]
+
+
+def _descend(
+    frames: KnownFrames,
+    start: Instrument,
+    fitted: Sequence[Quantity],
+    step: torch.Tensor,
+    progress: Callable[[int, float], None],
+) -> tuple[Instrument, torch.Tensor, float]:
+    """Take steps from a first one until there is rest.
+
+    Returns
+    -------
+    tuple
+        The instrument, standard deviations of its quantities, and chi-squared.
+    """
+    instrument, moved = _moved(fitted, start, start, step, torch.zeros_like(step))
     for number in range(_MOST_STEPS):
-        step, covariance, chi_squared = _step(
-            photons, amplitudes, cell_nm, instrument, fitted, moved
-        )
-        before = chi_squared if number == 0 else before
+        step, covariance, chi_squared = _step(frames, instrument, fitted, moved)
         progress(number, chi_squared)
+        instrument, moved = _moved(fitted, start, instrument, step, moved)
         error = covariance.diagonal().sqrt()
-        for quantity, by in zip(fitted, step.tolist(), strict=True):
-            instrument = quantity.moved(instrument, by)
-        moved += step
-        _check_near(fitted, start, instrument, moved)
         if (step.abs() < _STILL * error).all():
-            break
-    else:
-        raise ReconstructionError(
-            f"calibration: expected rest after {_MOST_STEPS} steps, got none; is the truth that"
-            " of this run, and the right way up?"
-        )
-    found = tuple(
-        Fitted(
-            quantity.name,
-            quantity.unit,
-            quantity.read(start),
-            value := quantity.read(instrument),
-            one_error * (value if quantity.is_relative else 1.0),
-            one_error < _TOLD * quantity.expected,
-        )
-        for quantity, one_error in zip(fitted, error.tolist(), strict=True)
+            return instrument, error, chi_squared
+    raise ReconstructionError(
+        f"calibration: expected rest after {_MOST_STEPS} steps, got none; is the truth that of"
+        " this run, and the right way up?"
     )
-    return Calibration(instrument, found, before, chi_squared, len(photons))
+
+
+def _moved(
+    fitted: Sequence[Quantity],
+    start: Instrument,
+    instrument: Instrument,
+    step: torch.Tensor,
+    moved: torch.Tensor,
+) -> tuple[Instrument, torch.Tensor]:
+    """Take a step; return where it leads, and how far that is from the start."""
+    moved = moved + step
+    for quantity, by, far in zip(fitted, step.tolist(), moved.tolist(), strict=True):
+        try:
+            instrument = quantity.moved(instrument, by)
+            is_near = abs(far) <= _AWAY * quantity.expected
+        except ConfigError:  # no instrument is like that
+            is_near = False
+        if not is_near:
+            raise ReconstructionError(
+                f"calibration: expected {quantity.name} near {quantity.read(start):g}"
+                f" {quantity.unit}, it runs away; is the truth that of this run, and the right"
+                " way up?"
+            )
+    return instrument, moved
 
 
 @torch.inference_mode()
 def _step(
-    photons: Photons,
-    amplitudes: Amplitudes,
-    cell_nm: float,
+    frames: KnownFrames,
     instrument: Instrument,
     fitted: Sequence[Quantity],
     moved: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Return a step of Gauss-Newton, its covariance, and chi-squared before it."""
-    light_e, slope = _expansion(amplitudes, cell_nm, instrument, fitted)
+    photons = frames.photons
+    light_e, slope = frames.expansion(instrument, fitted)
     expected_e = light_e + instrument.stray_e
     weight = photons.weight(expected_e)
     missing = photons.electrons.double() - expected_e
@@ -260,90 +290,4 @@ def _step(
     columns = torch.cholesky_solve(
         torch.cat([pull[:, None], wanted], 1), torch.linalg.cholesky(system)
     )[:count]
-    of_frame = photons.chi_squared(expected_e, slice(None)).mean(1)
-    return columns[:, 0], columns[:, 1:], mean_by_light(of_frame, expected_e.mean(1))
-
-
-def _expansion(
-    amplitudes: Amplitudes, cell_nm: float, instrument: Instrument, fitted: Sequence[Quantity]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what frames should show without stray light, (n, pixels), and how it changes.
-
-    The change of all light, (quantities, n, pixels), is by each quantity.
-    """
-    model = ForwardModel(instrument.optics, cell_nm, dtype=torch.float64)
-    seen = amplitudes(model)
-
-    def light_e(there: Instrument) -> torch.Tensor:
-        near = model
-        if there.optics != instrument.optics:
-            light = Light.of(there.optics)
-            near = ForwardModel(
-                instrument.optics, cell_nm, cells=model.cells, light=light, dtype=torch.float64
-            )
-        return near.light(seen).flatten(1) * there.electrons
-
-    def slope(quantity: Quantity) -> torch.Tensor:
-        up, down = (quantity.moved(instrument, sign * _DIFFERENCE) for sign in (1, -1))
-        change = light_e(up) + up.stray_e - light_e(down) - down.stray_e
-        return change / (2 * _DIFFERENCE)
-
-    return light_e(instrument), torch.stack([slope(quantity) for quantity in fitted])
-
-
-def _check_near(
-    fitted: Sequence[Quantity], start: Instrument, found: Instrument, moved: torch.Tensor
-) -> None:
-    for quantity, by in zip(fitted, moved.tolist(), strict=True):
-        if abs(by) > _AWAY * quantity.expected:
-            raise ReconstructionError(
-                f"calibration: expected {quantity.name} near {quantity.read(start):g}"
-                f" {quantity.unit}, it runs to {quantity.read(found):g}; is the truth that of"
-                " this run, and the right way up?"
-            )
-
-
-def _of_optics(name: str, unit: str, expected: float) -> Quantity:
-    def moved(one: Instrument, by: float) -> Instrument:
-        value = getattr(one.optics, name) * math.exp(by)
-        return replace(one, optics=one.optics.changed(**{name: value}))
-
-    return Quantity(
-        f"optics.{name}",
-        unit,
-        expected,
-        True,
-        lambda one: float(getattr(one.optics, name)),
-        moved,
-    )
-
-
-def _of_beam(name: str, unit: str, expected: float) -> Quantity:
-    def moved(one: Instrument, by: float) -> Instrument:
-        beam = one.optics.beam
-        changed = beam.changed(**{name: getattr(beam, name) * math.exp(by)})
-        return replace(one, optics=one.optics.changed(beam=changed))
-
-    return Quantity(
-        f"optics.beam.{name}",
-        unit,
-        expected,
-        True,
-        lambda one: float(getattr(one.optics.beam, name)),
-        moved,
-    )
-
-
-def _aberration(name: str, noll: int) -> Quantity:
-    def read(one: Instrument) -> float:
-        waves = one.optics.collection_zernike_waves
-        return waves[noll - 1] if len(waves) >= noll else 0.0
-
-    def moved(one: Instrument, by: float) -> Instrument:
-        waves = list(one.optics.collection_zernike_waves)
-        waves += [0.0] * (noll - len(waves))
-        waves[noll - 1] += by
-        changed = one.optics.changed(collection_zernike_waves=tuple(waves))
-        return replace(one, optics=changed)
-
-    return Quantity(name, "waves rms", _EXPECTED_WAVES, False, read, moved)
+    return columns[:, 0], columns[:, 1:], frames.chi_squared_of(expected_e)

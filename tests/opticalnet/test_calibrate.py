@@ -106,6 +106,18 @@ def test_a_sample_of_another_size(command: Command, place: Path) -> None:
     assert "ss: expected (10, 10) squares, as the run scanned, got (64, 64)" in error
 
 
+def test_a_simulated_run_knows_its_sample(command: Command, place: Path) -> None:
+    (place / "star.toml").write_text('kind = "star"\nsquares = 8\nspokes = 3\n')
+    assert command("acquire", "--sample", "star.toml", "--out", "star.zarr").code == 0
+    said = json.loads(command("calibrate", "star.zarr", "--json").out)
+    assert said["chi_squared_after"] == pytest.approx(1, abs=0.02)
+    document = json.loads((place / "star.zarr" / "zarr.json").read_text())
+    del document["attributes"]["opticalnet"]["sample_config"]
+    (place / "star.zarr" / "zarr.json").write_text(json.dumps(document))
+    error = command("calibrate", "star.zarr", "--overwrite").error
+    assert "--truth: expected the sample, as this run was measured; name it" in error
+
+
 def test_too_few_frames(command: Command, place: Path) -> None:
     journal = place / "run.zarr" / "journal.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:12]))

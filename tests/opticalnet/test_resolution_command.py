@@ -36,7 +36,7 @@ def test_a_star(command: Command, star: Path) -> None:
 
 def test_for_people(command: Command, star: Path, tmp_path: Path) -> None:
     picture = tmp_path / "other.png"
-    outcome = command("resolution", star, "--spokes", 4, "--out", picture)
+    outcome = command("resolution", star, "--out", picture)  # it knows its spokes
     assert (outcome.code, outcome.err) == (0, "")
     for part in ("star at 26 % contrast, network", "half scans", "352 nm"):
         assert part in outcome.out
@@ -44,8 +44,8 @@ def test_for_people(command: Command, star: Path, tmp_path: Path) -> None:
     assert picture.exists()
 
 
-def test_what_is_no_star(command: Command, star: Path, tmp_path: Path) -> None:
-    outcome = command("resolution", star, "--out", tmp_path / "other.svg")
+def test_what_is_no_star(command: Command, run_copy: Path, tmp_path: Path) -> None:
+    outcome = command("resolution", run_copy, "--out", tmp_path / "other.svg")
     assert outcome.code == 0
     assert "contrast" not in outcome.out
     assert "half scans" in outcome.out
