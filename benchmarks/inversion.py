@@ -45,7 +45,7 @@ def main() -> None:
             out = scan(name, Path(folder))
             network = opticalnet.reconstruct(out)
             start = time.perf_counter()
-            found = opticalnet.invert(out, start=network.squares.coverage)
+            found = opticalnet.invert(out, start=network)
             print_row(name, "network", network, network.seconds)
             print_row(name, "inversion", found, time.perf_counter() - start)
             print(f"| {name} | limit | {limit(Run(out)):.4f} | | | | | | | |", flush=True)

@@ -25,7 +25,7 @@ def draw(run: Path) -> None:
                 run, method="frames", grid=3
             ),
             "network, whole scan": network,
-            "inversion": opticalnet.invert(run, start=network.squares.coverage),
+            "inversion": opticalnet.invert(run, start=network),
         }
     )
     opticalnet.resolve(run, spokes=36).save_figure(PICTURES / "resolution.png")

@@ -3,7 +3,7 @@
 >>> import opticalnet
 >>> run = opticalnet.acquire("ss", grid=7, out="star.zarr")
 >>> network = opticalnet.reconstruct(run.path)
->>> result = opticalnet.invert(run.path, start=network.squares.coverage)
+>>> result = opticalnet.invert(run.path, start=network)
 >>> print(result.stitched, result.inversion.chi_squared)
 >>> result.save_figure("star.png")
 """

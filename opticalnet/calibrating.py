@@ -9,6 +9,7 @@ import numpy as np
 import tomli_w
 import torch
 
+from acquisition.frame import Status
 from acquisition.store import Run, RunInfo
 from configs.drafts import check_absent, in_place, named
 from configs.errors import ConfigError, ReconstructionError
@@ -95,6 +96,12 @@ def calibrate(
     sample = _sample(truth, info)
     photons = _some(source)
     start_optics = info.instrument.optics if optics is None else optics
+    side_px = info.instrument.optics.image_px
+    if start_optics.image_px != side_px:
+        raise ConfigError(
+            f"optics: expected frames of {side_px} px, as in the run, got"
+            f" {start_optics.image_px} px; begin with the run's roi_px and binning"
+        )
     electrons = info.open_peak_e / _open_peak(start_optics, info.plan.pitch_nm)
     found = calibration.calibrate(
         KnownFrames(photons, _seen(sample, _places_um(photons, source)), sample.cell_nm),
@@ -125,7 +132,7 @@ def _sample(truth: str | Path | None, info: RunInfo) -> Sample:
     squares = sample.coverage.shape
     if squares != info.plan.sample_shape:
         raise ConfigError(
-            f"{truth}: expected {info.plan.sample_shape} squares, as the run scanned, got"
+            f"{sample.name}: expected {info.plan.sample_shape} squares, as the run scanned, got"
             f" {squares}; name the sample of this run"
         )
     return sample
@@ -134,22 +141,16 @@ def _sample(truth: str | Path | None, info: RunInfo) -> Sample:
 def _some(run: Run) -> Photons:
     """Read valid frames from all over the scan."""
     points, plan = good_points(run), run.info.plan
-    photons = Photons.of(
-        run, points, range(plan.rows), range(plan.columns), torch.device("cpu")
-    )
-    if len(photons) < _FEWEST:
+    valid = np.flatnonzero(points.valid)
+    if len(valid) < _FEWEST:
         raise ReconstructionError(
-            f"{run.path}: expected at least {_FEWEST} valid frames, got {len(photons)};"
-            " scan more"
+            f"{run.path}: expected at least {_FEWEST} valid frames, got {len(valid)}; scan more"
         )
-    which = torch.linspace(0, len(photons) - 1, min(_FRAMES, len(photons))).long()
-    return replace(
-        photons,
-        rows=photons.rows[which],
-        columns=photons.columns[which],
-        off_um=photons.off_um[which],
-        electrons=photons.electrons[which],
-    )
+    chosen = valid[np.linspace(0, len(valid) - 1, min(_FRAMES, len(valid))).astype(int)]
+    status = np.full_like(points.status, Status.PENDING)
+    status[chosen] = Status.VALID
+    few, cpu = replace(points, status=status), torch.device("cpu")
+    return Photons.of(run, few, range(plan.rows), range(plan.columns), cpu)
 
 
 def _places_um(photons: Photons, run: Run) -> np.ndarray:

@@ -108,13 +108,16 @@ def resolution(
         str | None, typer.Option(help="Of the picture; beside the run if not given.")
     ] = None,
     device: Device = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let go of an earlier picture.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Say how fine a structure the maps of a run show, beside the diffraction limit."""
     with interruptible(lambda: "stopped; nothing was kept"):
         from opticalnet.resolution_command import show_resolution
 
-        show_resolution(run, spokes, out, device, json=json)
+        show_resolution(run, spokes, out, device, overwrite=overwrite, json=json)
 
 
 @app.command()

@@ -69,3 +69,9 @@ def given(**options: Any) -> dict[str, Any]:
 def kept(out: str) -> str:
     """Say what there is of a result after Ctrl-C."""
     return f"{out} is there" if Path(out).exists() else "nothing was kept"
+
+
+def picture_beside(run: Path, name: str) -> Path:
+    """Return the path of a picture beside a run, also of one called ``.`` or ``..``."""
+    named = run.resolve() if run.name in {"", ".."} else run
+    return named.with_name(f"{named.name.removesuffix('.zarr')}.{name}.png")

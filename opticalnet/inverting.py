@@ -24,7 +24,7 @@ from reconstruction.results import check_replaceable
 def invert(
     run: str | Path,
     *,
-    start: NDArray[np.float64] | None = None,
+    start: Reconstruction | NDArray[np.float64] | None = None,
     prior: PriorName | None = None,
     device: str = "auto",
     overwrite: bool = False,
@@ -37,8 +37,8 @@ def invert(
     run
         Path of a run, finished or not: what has not been scanned stays unknown.
     start
-        (rows, columns) of the sample, milled fractions to begin with, such as
-        ``reconstruct(run).squares.coverage``; from nothing if None.
+        What a network read in this run, or (rows, columns) of the sample, milled fractions,
+        to begin with; from nothing if None.
     prior
         What is believed of the sample: ``smooth``, that edges are few; ``binary``, that hardly
         anything is partly milled; ``none``. If None: nothing of whole squares, and that edges
@@ -60,14 +60,11 @@ def invert(
         If another result is there, or the device has too little memory.
     """
     source = Run(Path(run))
-    points, plan = good_points(source), source.info.plan
+    points = good_points(source)
     if prior is not None:
         check_prior(prior)
-    if start is not None and start.shape != plan.sample_shape:
-        raise ConfigError(
-            f"start: expected the sample's squares, {plan.sample_shape}, got {start.shape};"
-            " take the map of a network that read this run"
-        )
+    first = start.squares.coverage if isinstance(start, Reconstruction) else start
+    _check_shape(first, source.info.plan.sample_shape)
     made_from = {"prior": prior or "default", "start": _identity(start)}
     if not overwrite:
         check_replaceable(source.path, "inversion", made_from)
@@ -76,7 +73,7 @@ def invert(
     squares = inversion.invert(
         source,
         points,
-        start,
+        first,
         computes_on,
         prior=prior,
         progress=progress,
@@ -84,20 +81,19 @@ def invert(
     )
     seconds = time.perf_counter() - began
     consistency, truth = check_consistency(source, points, squares.coverage), source.truth
+    is_open = None if truth is None else (truth >= 0.5).astype(np.int8)
     result = Reconstruction(
         run=source,
         points=points,
         method="inversion",
         grid=None,
         made_from=made_from,
-        device=computes_on.type,
+        device=squares.device,
         squares=squares,
         inversion=squares,
         truth=truth,
         frame=None,
-        stitched=None
-        if truth is None
-        else score(squares.probability, (truth >= 0.5).astype(np.int8)),
+        stitched=None if is_open is None else score(squares.probability, is_open),
         consistency=consistency,
         warnings=(*warnings, *_doubts(squares, consistency)),
         seconds=seconds,
@@ -106,8 +102,21 @@ def invert(
     return result
 
 
-def _identity(start: NDArray[np.float64] | None) -> str:
-    return "nothing" if start is None else sha256(start.tobytes()).hexdigest()[:16]
+def _check_shape(start: NDArray[np.float64] | None, expected: tuple[int, int]) -> None:
+    if start is not None and start.shape != expected:
+        raise ConfigError(
+            f"start: expected the sample's squares, {expected}, got {start.shape}; take the map"
+            " of a network that read this run"
+        )
+
+
+def _identity(start: Reconstruction | NDArray[np.float64] | None) -> str:
+    """Tell starts apart; a network's map of a run that has grown since is the same start."""
+    if start is None:
+        return "nothing"
+    if isinstance(start, Reconstruction):
+        return ", ".join((start.name, *start.made_from.values()))
+    return f"map {sha256(start.tobytes()).hexdigest()[:16]}"
 
 
 def _doubts(squares: InversionMap, consistency: Consistency) -> list[str]:

@@ -10,7 +10,7 @@ from rich.status import Status
 from rich.table import Table
 
 from configs.errors import ConfigError
-from opticalnet.console import given, open_console, print_json
+from opticalnet.console import given, open_console, picture_beside, print_json
 from opticalnet.inverting import invert
 from opticalnet.progress import FrameProgress
 from opticalnet.reconstructing import NetworkMethod, reconstruct
@@ -54,7 +54,7 @@ def reconstruct_run(
     console, results = open_console(json), list[Reconstruction]()
 
     def show(result: Reconstruction) -> None:
-        picture = _beside(Path(run), f"{result.name}.png")
+        picture = picture_beside(Path(run), result.name)
         if not overwrite:
             _check_replaceable(picture, result)
         result.save_figure(picture)
@@ -78,7 +78,7 @@ def reconstruct_run(
         with _FitProgress(console) as steps:
             inverted = invert(
                 run,
-                start=results[0].squares.coverage if results else None,
+                start=results[0] if results else None,
                 prior=cast("PriorName | None", prior),
                 device=device,
                 overwrite=overwrite,
@@ -110,12 +110,6 @@ def _check_options(method: str | None, prior: str | None, of_network: dict[str, 
             raise ConfigError(
                 f"--prior: expected the inversion, got --method {method}; leave one of them out"
             )
-
-
-def _beside(run: Path, ending: str) -> Path:
-    """Return the path of a file beside a run, also of one called ``.`` or ``..``."""
-    named = run.resolve() if run.name in {"", ".."} else run
-    return named.with_name(f"{named.name.removesuffix('.zarr')}.{ending}")
 
 
 def _check_replaceable(picture: Path, result: Reconstruction) -> None:

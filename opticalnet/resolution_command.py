@@ -1,15 +1,17 @@
 """The command that says how fine a structure a run shows: `opticalnet resolution`."""
 
+import math
 from pathlib import Path
 
 from rich.table import Table
 
-from opticalnet.console import open_console, print_json
+from configs.drafts import check_absent, named
+from opticalnet.console import open_console, picture_beside, print_json
 from opticalnet.resolving import Resolution, resolve
 
 
 def show_resolution(
-    run: str, spokes: int | None, out: str | None, device: str, *, json: bool
+    run: str, spokes: int | None, out: str | None, device: str, *, overwrite: bool, json: bool
 ) -> None:
     """Measure the resolution of a run's results, and draw it.
 
@@ -19,14 +21,17 @@ def show_resolution(
         As for ``opticalnet.resolve``.
     out
         Of the picture; beside the run if not given.
+    overwrite
+        Whether an earlier picture may go.
     json
         Whether a script reads stdout.
     """
     console = open_console(json)
+    picture = picture_beside(Path(run), "resolution") if out is None else named(out, "--out")
+    if not overwrite:
+        check_absent(picture, "add --overwrite")
     with console.status("inverting two halves of the frames"):
         resolution = resolve(run, spokes=spokes, device=device)
-    path = resolution.run.path.resolve()
-    picture = Path(out) if out else path.with_name(f"{path.stem}.resolution.png")
     resolution.save_figure(picture)
     if json:
         print_json(run=run, **_as_dict(resolution))
@@ -39,11 +44,15 @@ def _as_dict(resolution: Resolution) -> dict[str, object]:
     return {
         "limit_nm": resolution.limit_nm,
         "contrast": {
-            name: {"resolved_nm": one.resolved_nm, "error_nm": one.error_nm}
+            name: {"resolved_nm": _number(one.resolved_nm), "error_nm": _number(one.error_nm)}
             for name, one in resolution.contrasts.items()
         },
-        "correlation": {"resolved_nm": resolution.correlation.resolved_nm},
+        "correlation": {"resolved_nm": _number(resolution.correlation.resolved_nm)},
     }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _table(resolution: Resolution) -> Table:

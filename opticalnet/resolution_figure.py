@@ -59,5 +59,5 @@ def _finish(panel: Axes, resolution: "Resolution", least: float, label: str) -> 
     )
     panel.set_xlabel("period, nm", color=INK)
     panel.set_ylabel(label, color=INK)
-    panel.set_xlim(300, 1100)
+    panel.set_xlim(0.85 * resolution.limit_nm, 3.2 * resolution.limit_nm)
     panel.set_ylim(-0.1, 1.1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acquisition.frame import Status
 from acquisition.store import Points, Run
-from configs.errors import ConfigError, RunStoreError
+from configs.errors import ConfigError, ReconstructionError, RunStoreError
 from configs.sample import Star
 from opticalnet.reconstructions import good_points
 from reconstruction.inversion import inversion
@@ -69,6 +69,8 @@ def resolve(run: str | Path, *, spokes: int | None = None, device: str = "auto")
         If the map is too small for so many spokes.
     RunStoreError
         If there is no run, or no result in it, or it is damaged.
+    ReconstructionError
+        If there are hardly any frames.
     """
     source = Run(Path(run))
     points, info = good_points(source), source.info
@@ -87,7 +89,8 @@ def resolve(run: str | Path, *, spokes: int | None = None, device: str = "auto")
         }
     computes_on = choose_device(device)
     one, other = (
-        inversion.invert(source, half, None, computes_on).coverage for half in _halves(points)
+        inversion.invert(source, half, None, computes_on).coverage
+        for half in _halves(points, info.plan.columns)
     )
     optics = info.instrument.optics
     return Resolution(
@@ -117,9 +120,10 @@ def _results(run: Path) -> dict[str, Float64]:
     return found
 
 
-def _halves(points: Points) -> tuple[Points, Points]:
-    """Divide good frames into two halves, turn by turn as they were taken."""
-    order = np.cumsum(points.valid) % _HALVES
+def _halves(points: Points, columns: int) -> tuple[Points, Points]:
+    """Divide good frames into two halves, like the fields of a chessboard."""
+    row, column = np.divmod(np.arange(len(points.valid)), columns)
+    order = (row + column) % _HALVES
     one, other = (
         replace(
             points,
@@ -127,4 +131,8 @@ def _halves(points: Points) -> tuple[Points, Points]:
         )
         for half in range(_HALVES)
     )
+    if not (one.valid.any() and other.valid.any()):
+        raise ReconstructionError(
+            "resolution: expected frames in two halves of the scan, got too few; scan more"
+        )
     return one, other

@@ -25,7 +25,7 @@ _DIFFERENCE: Final = 1e-4
 _APERTURES: Final = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)
 """Where the aperture may begin, relative: the rings that its edge draws may fit one ring off,
 far from the truth in distance and pixel."""
-_MOST_STARTS: Final = 3
+_MOST_STARTS: Final = 2
 _MOST_STEPS: Final = 10
 _STILL: Final = 0.05
 """Largest last step, in standard deviations."""
@@ -122,9 +122,13 @@ class KnownFrames:
             return near.light(seen).flatten(1) * there.electrons
 
         def slope(quantity: Quantity) -> torch.Tensor:
-            up, down = (quantity.moved(instrument, sign * _DIFFERENCE) for sign in (1, -1))
+            down = quantity.moved(instrument, -_DIFFERENCE)
+            try:
+                up, apart = quantity.moved(instrument, _DIFFERENCE), 2 * _DIFFERENCE
+            except ConfigError:  # an aperture of all the medium lets through
+                up, apart = instrument, _DIFFERENCE
             change = light_e(up) + up.stray_e - light_e(down) - down.stray_e
-            return change / (2 * _DIFFERENCE)
+            return change / apart
 
         return light_e(instrument), torch.stack([slope(quantity) for quantity in fitted])
 
@@ -132,12 +136,16 @@ class KnownFrames:
         """Return how well an instrument explains the frames."""
         model = ForwardModel(instrument.optics, self.cell_nm, dtype=torch.float64)
         light = model.light(self.amplitudes(model)).flatten(1)
-        return self.chi_squared_of(light * instrument.electrons + instrument.stray_e)
+        return self.chi_squared_of(light * instrument.electrons, instrument.stray_e)
 
-    def chi_squared_of(self, expected_e: torch.Tensor) -> float:
-        """Return how well expected electrons, (n, pixels), agree with the frames."""
-        of_frames = self.photons.chi_squared(expected_e, slice(None)).mean(1)
-        return mean_by_light(of_frames, expected_e.mean(1))
+    def chi_squared_of(self, light_e: torch.Tensor, stray_e: float) -> float:
+        """Return how well light, (n, pixels), explains the frames, each with its own power."""
+        weighted = self.photons.weight(light_e + stray_e) * light_e
+        missing = self.photons.electrons - light_e - stray_e
+        stiff = (weighted * light_e).sum(1) + POWER_SPREAD**-2
+        power = 1 + (weighted * missing).sum(1) / stiff
+        expected_e = light_e * power[:, None] + stray_e
+        return float(mean_by_light(self.photons.chi_squared(expected_e), expected_e))
 
 
 def calibrate(
@@ -166,13 +174,19 @@ def calibrate(
         elsewhere.
     """
     failure: ReconstructionError | None = None
+    found: list[tuple[float, Instrument, torch.Tensor]] = []
     for first in _first_steps(frames, start, fitted):
         try:
-            instrument, error, chi_squared = _descend(frames, start, fitted, first, progress)
+            found.append(_descend(frames, start, fitted, first, progress))
         except ReconstructionError as no_rest:
             failure = failure or no_rest
-            continue
-        found = tuple(
+    if not found:
+        assert failure is not None
+        raise failure
+    chi_squared, instrument, error = min(found, key=itemgetter(0))
+    return Calibration(
+        instrument,
+        tuple(
             Fitted(
                 quantity.name,
                 quantity.unit,
@@ -182,11 +196,11 @@ def calibrate(
                 one_error < _TOLD * quantity.expected,
             )
             for quantity, one_error in zip(fitted, error.tolist(), strict=True)
-        )
-        before = frames.chi_squared(start)
-        return Calibration(instrument, found, before, chi_squared, len(frames.photons))
-    assert failure is not None
-    raise failure
+        ),
+        frames.chi_squared(start),
+        chi_squared,
+        len(frames.photons),
+    )
 
 
 def _first_steps(
@@ -210,13 +224,13 @@ def _descend(
     fitted: Sequence[Quantity],
     step: torch.Tensor,
     progress: Callable[[int, float], None],
-) -> tuple[Instrument, torch.Tensor, float]:
+) -> tuple[float, Instrument, torch.Tensor]:
     """Take steps from a first one until there is rest.
 
     Returns
     -------
     tuple
-        The instrument, standard deviations of its quantities, and chi-squared.
+        Chi-squared, the instrument, and standard deviations of its quantities.
     """
     instrument, moved = _moved(fitted, start, start, step, torch.zeros_like(step))
     for number in range(_MOST_STEPS):
@@ -225,7 +239,7 @@ def _descend(
         instrument, moved = _moved(fitted, start, instrument, step, moved)
         error = covariance.diagonal().sqrt()
         if (step.abs() < _STILL * error).all():
-            return instrument, error, chi_squared
+            return chi_squared, instrument, error
     raise ReconstructionError(
         f"calibration: expected rest after {_MOST_STEPS} steps, got none; is the truth that of"
         " this run, and the right way up?"
@@ -267,27 +281,32 @@ def _step(
     photons = frames.photons
     light_e, slope = frames.expansion(instrument, fitted)
     expected_e = light_e + instrument.stray_e
+    if not bool((expected_e > -photons.added_e2).all()):
+        raise ReconstructionError(
+            f"calibration: expected light everywhere, got {instrument.stray_e:.3g} electrons of"
+            " stray light; check offset_adu of the sensor on a dark frame"
+        )
     weight = photons.weight(expected_e)
     missing = photons.electrons.double() - expected_e
     weighted, lit = slope * weight, weight * light_e
     expected = torch.tensor([quantity.expected for quantity in fitted], dtype=torch.float64)
-    # Quantities first, then responses of pixels; the powers of frames are eliminated at once.
+    # Quantities first, then powers of frames; the responses of pixels are eliminated at once.
     own = torch.einsum("anp,bnp->ab", weighted, slope) + torch.diag(expected**-2)
-    with_pixels = (weighted * light_e).sum(1)
-    of_pixels = torch.diag((lit * light_e).sum(0) + RESPONSE_SPREAD**-2)
+    with_frames = (weighted * light_e).sum(2)
+    of_frames = torch.diag((lit * light_e).sum(1) + POWER_SPREAD**-2)
     system = torch.cat(
-        [torch.cat([own, with_pixels], 1), torch.cat([with_pixels.T, of_pixels], 1)]
+        [torch.cat([own, with_frames], 1), torch.cat([with_frames.T, of_frames], 1)]
     )
     pull = torch.cat(
-        [(weighted * missing).sum((1, 2)) - moved / expected**2, (lit * missing).sum(0)]
+        [(weighted * missing).sum((1, 2)) - moved / expected**2, (lit * missing).sum(1)]
     )
-    of_frames = (lit * light_e).sum(1) + POWER_SPREAD**-2
-    with_frames = torch.cat([(weighted * light_e).sum(2), (lit * light_e).T])
-    pull = pull - with_frames @ ((lit * missing).sum(1) / of_frames)
-    system = system - (with_frames / of_frames) @ with_frames.T
+    of_pixels = (lit * light_e).sum(0) + RESPONSE_SPREAD**-2
+    with_pixels = torch.cat([(weighted * light_e).sum(1), lit * light_e])
+    pull = pull - with_pixels @ ((lit * missing).sum(0) / of_pixels)
+    system = system - (with_pixels / of_pixels) @ with_pixels.T
     count = len(fitted)
     wanted = torch.eye(len(system), count, dtype=torch.float64)
     columns = torch.cholesky_solve(
         torch.cat([pull[:, None], wanted], 1), torch.linalg.cholesky(system)
     )[:count]
-    return columns[:, 0], columns[:, 1:], frames.chi_squared_of(expected_e)
+    return columns[:, 0], columns[:, 1:], frames.chi_squared_of(light_e, instrument.stray_e)

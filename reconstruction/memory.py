@@ -70,7 +70,7 @@ class Memory:
                 answer = work(self._largest)
                 break
             except RuntimeError as error:
-                if not _is_of_device(error):
+                if not is_of_device(error):
                     raise
                 failure = str(error).splitlines()[0]
             # Out of the handler: the traceback no longer holds what did not fit.
@@ -107,6 +107,7 @@ class Memory:
         self._warn(f"{lost} cannot run the network ({said}): the CPU goes on")
 
 
-def _is_of_device(error: RuntimeError) -> bool:
+def is_of_device(error: RuntimeError) -> bool:
+    """Return whether a device failed, mostly as its memory is too small."""
     said = str(error)
     return isinstance(error, torch.OutOfMemoryError) or any(sign in said for sign in _FAILURES)

@@ -1,5 +1,6 @@
 """How fine a structure a map shows: contrast of a star, and correlation of two half scans."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -44,6 +45,8 @@ class Contrast:
     @property
     def said(self) -> str:
         """The resolved period, for people."""
+        if math.isnan(self.resolved_nm):
+            return "not resolved"
         if self.resolved_nm == self.period_nm[-1]:
             return f"{self.resolved_nm:.0f} nm or less"
         return f"{self.resolved_nm:.0f} \u00b1 {self.error_nm:.0f} nm"
@@ -153,6 +156,8 @@ class RingCorrelation:
     @property
     def said(self) -> str:
         """The resolved period, for people."""
+        if math.isnan(self.resolved_nm):
+            return "none"
         finest = " or less" if self.resolved_nm == self.period_nm[-1] else ""
         return f"{self.resolved_nm:.0f} nm{finest}"
 
@@ -165,7 +170,9 @@ class RingCorrelation:
         known = np.isfinite(one) & np.isfinite(other)
         window = np.multiply.outer(*(np.hanning(length + 2)[1:-1] for length in one.shape))
         spectra = [
-            np.fft.fft2(window * np.where(known, half - half[known].mean(), 0))
+            np.fft.fft2(
+                window * np.where(known, half - (half[known].mean() if known.any() else 0.0), 0)
+            )
             for half in (one, other)
         ]
         frequency = np.hypot(

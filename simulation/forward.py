@@ -14,6 +14,7 @@ import torch
 
 from configs.errors import ConfigError
 from configs.optics import Optics
+from simulation.camera_plane import PIXEL_TAPS
 from simulation.light import Light
 from simulation.modes import camera_fields, modes_of, nominal_fields
 from simulation.window import beam_window, check_window
@@ -189,8 +190,9 @@ class ForwardModel:
         It says a little too much of the finest details.
         """
         pixels, points = self._taps.shape
-        first = (points - pixels) // 2
-        middle = slice(first, first + pixels, every)
+        per_pixel = (points - 2 * PIXEL_TAPS) // pixels
+        first = PIXEL_TAPS + per_pixel // 2
+        middle = slice(first, first + pixels * per_pixel, every * per_pixel)
         return self._intensity_gradient(amplitudes, middle) * self._taps.sum(1).mean().square()
 
     def _intensity_gradient(self, amplitudes: torch.Tensor, which: slice) -> torch.Tensor:

@@ -6,6 +6,7 @@ sample run through squares.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from acquisition.store import Points, Run
+from configs.errors import ReconstructionError
 from reconstruction.inversion.inversion_map import InversionMap, TileMap
 from reconstruction.inversion.normal_equations import Beam, NormalEquations
 from reconstruction.inversion.photons import Photons
@@ -21,8 +23,9 @@ from reconstruction.inversion.scene import Scene
 from reconstruction.inversion.solver import Solution, begin, solve
 from reconstruction.inversion.tiles import Tile, tiles
 from reconstruction.inversion.uncertainty import spread
-from reconstruction.memory import Warn, warn_in_python
+from reconstruction.memory import Warn, is_of_device, warn_in_python
 from simulation.forward import ForwardModel
+from simulation.window import beam_window
 
 Float64 = NDArray[np.float64]
 
@@ -33,7 +36,7 @@ _UNKNOWN: Final = 0.4
 _FAINTEST: Final = 5e-4
 """Relative amplitude of the light of a mode, below which it drowns in the noise."""
 _SQUARES_SUFFICE: Final = 1.01
-_LEAST_GAIN: Final = 0.65
+_LEAST_GAIN: Final = 0.5
 """Of chi-squared above 1, in a step of squares that suffice."""
 _MOST_STEPS: Final = 12
 
@@ -92,11 +95,6 @@ class Inverter:
             device=device,
         )
         self._electrons = run.info.open_peak_e / self._squares.open_peak()
-
-    @property
-    def around(self) -> int:
-        """Points around a tile whose frames see its squares."""
-        return self._squares.cells // 2 + 1
 
     def invert(
         self, tile: Tile, start: Float64, progress: Callable[[Solution, int], None]
@@ -191,6 +189,24 @@ class Inverter:
         )
 
 
+def _attempt(
+    run: Run,
+    points: Points,
+    prior: PriorName | None,
+    device: torch.device,
+    tile: Tile,
+    start: Float64,
+    progress: Callable[[Solution, int], None],
+) -> tuple[TileMap | None, str]:
+    """Invert a tile on a device; return what it says, and how the device failed, if it did."""
+    try:
+        return Inverter(run, points, device, prior).invert(tile, start, progress), ""
+    except RuntimeError as error:
+        if not is_of_device(error):
+            raise
+        return None, str(error).splitlines()[0].partition(". ")[0]
+
+
 def _is_stuck(before: float, chi_squared: float) -> bool:
     """Return whether squares do not explain the photons, nor will."""
     gain = before - chi_squared
@@ -224,25 +240,36 @@ def invert(
         Called after every step.
     warn
         Told when it goes on on the CPU.
+
+    Raises
+    ------
+    ReconstructionError
+        If the CPU too has too little memory.
     """
     plan = run.info.plan
     first = np.full(plan.sample_shape, _UNKNOWN) if start is None else np.nan_to_num(start)
     first = np.pad(first, plan.margin)
-    inverter = Inverter(run, points, device, prior)
     found = InversionMap(plan, points, run.info.instrument.optics.image_px)
-    all_tiles = list(tiles(plan, inverter.around))
+    attempt = partial(_attempt, run, points, prior)
+    # Frames see the squares that the beam reaches, and one more as it is not always centred.
+    around = beam_window(run.info.instrument.optics, plan.pitch_nm) // 2 + 1
+    all_tiles = list(tiles(plan, around))
     for number, tile in enumerate(all_tiles, 1):
 
         def tell(solution: Solution, n: int, number: int = number) -> None:
             chi_squared = solution.misfit.chi_squared
             progress(FitStep(number, len(all_tiles), solution.steps, n, chi_squared))
 
-        try:
-            inverted = inverter.invert(tile, first, tell)
-        except torch.OutOfMemoryError:
-            warn(f"inversion: {device} has too little memory; goes on on the CPU")
-            inverter = Inverter(run, points, torch.device("cpu"), prior)
-            inverted = inverter.invert(tile, first, tell)
+        inverted, failure = attempt(device, tile, first, tell)
+        if failure and device.type != "cpu":
+            warn(f"{device.type} cannot run the inversion ({failure}): the CPU goes on")
+            device = torch.device("cpu")
+            inverted, failure = attempt(device, tile, first, tell)
+        if failure:
+            raise ReconstructionError(
+                f"inversion: expected memory for a tile, got: {failure}; close other programs"
+            )
         if inverted is not None:
             found.put(tile, inverted)
+    found.device = device.type
     return found

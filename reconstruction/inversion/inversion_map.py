@@ -65,6 +65,8 @@ class InversionMap:
         (y, x), chi-squared per degree of freedom of the camera's pixels.
     converged
         Whether all tiles are.
+    device
+        Where the last tile was computed: ``cpu`` or ``cuda``.
     """
 
     def __init__(self, plan: ScanPlan, points: Points, image_px: int) -> None:
@@ -75,7 +77,7 @@ class InversionMap:
         self._free = np.zeros(shape, np.bool_)
         self.of_frames, self._light_e = np.full(shape, np.nan), np.full(shape, np.nan)
         self.of_pixels, self._frames = np.zeros((image_px, image_px)), 0
-        self.converged = True
+        self.converged, self.device = True, "cpu"
 
     def put(self, tile: Tile, found: TileMap) -> None:
         """Set what a tile says of its squares and frames, and count in what of the pixels."""
@@ -95,7 +97,7 @@ class InversionMap:
     def chi_squared(self) -> float:
         """Mean over all frames by their light: 1 where the model explains the photons."""
         frames = torch.from_numpy(self.of_frames), torch.from_numpy(self._light_e)
-        return mean_by_light(*frames)
+        return float(mean_by_light(*frames))
 
     @property
     def is_explained(self) -> bool:

@@ -39,15 +39,18 @@ class Misfit:
     def chi_squared(self) -> float:
         """Of all, per degree of freedom: 1 where the model explains the photons.
 
-        Frames count by their light: dark ones would hide that bright ones disagree.
+        Frames and pixels count by their light: dark ones would hide that bright ones
+        disagree, and they depend on a read noise that differs from pixel to pixel.
         """
-        return mean_by_light(self.of_frames, self.light_e)
+        return float(mean_by_light(self.of_frames, self.light_e))
 
 
-def mean_by_light(of_frames: torch.Tensor, light_e: torch.Tensor) -> float:
-    """Return the mean chi-squared of frames, all (n,), NaN where there are none."""
+def mean_by_light(
+    chi_squared: torch.Tensor, light_e: torch.Tensor, over: int | None = None
+) -> torch.Tensor:
+    """Return the mean of chi-squared, along an axis or of all; NaN does not count."""
     weight = light_e.clamp(min=_DARK_E)
-    return float((of_frames * weight).nansum() / weight.nansum())
+    return (chi_squared * weight).nansum(over) / weight.nansum(over)
 
 
 @torch.inference_mode()
@@ -56,25 +59,23 @@ def misfit(
 ) -> Misfit:
     """Compare frames with what amplitudes, (n, modes), would give."""
     value, weights, missing = 0.0, 0.0, 0.0
-    of_frames, light_e = [], []
-    of_pixels = torch.zeros_like(photons.electrons[0])
+    parts = []
     for start in range(0, len(photons), _BATCH):
         part = slice(start, start + _BATCH)
         expected_e = beam.expected_e(model.light(amplitudes[part]), part)
         weight = photons.weight(expected_e)
         difference = photons.electrons[part] - expected_e
-        chi = photons.chi_squared(expected_e, part)
         value += float(photons.deviance(expected_e, part).sum(dtype=torch.float64))
         weights += float(weight.sum(dtype=torch.float64))
         missing += float((weight * difference).sum(dtype=torch.float64))
-        of_frames.append(chi.mean(1))
-        light_e.append(expected_e.mean(1))
-        of_pixels += chi.sum(0)
+        parts.append(expected_e)
+    expected_e = torch.cat(parts)
+    chi_squared = photons.chi_squared(expected_e)
     power = (beam.power - 1).square().sum() / (2 * POWER_SPREAD**2)
     return Misfit(
         value=value + float(power),
-        of_frames=torch.cat(of_frames),
-        of_pixels=of_pixels / len(photons),
-        light_e=torch.cat(light_e),
+        of_frames=mean_by_light(chi_squared, expected_e, 1),
+        of_pixels=mean_by_light(chi_squared, expected_e, 0),
+        light_e=expected_e.mean(1),
         stray_step_e=missing / weights,
     )

@@ -77,7 +77,16 @@ class Photons:
         seen = (self.electrons[frames] + self.added_e2).clamp(min=_LEAST_E)
         return expected - seen + seen * torch.log(seen / expected)
 
-    def chi_squared(self, expected_e: torch.Tensor, frames: slice) -> torch.Tensor:
-        """Squared differences over their variance, that of the pixels' response included."""
-        variance = expected_e + self.added_e2 + (RESPONSE_SPREAD * expected_e).square()
-        return (self.electrons[frames] - expected_e).square() / variance
+    def chi_squared(self, expected_e: torch.Tensor) -> torch.Tensor:
+        """Return squared differences over their variance, (n, pixels), per degree of freedom.
+
+        Every pixel has the response that suits what is expected, (n, pixels), best.
+        """
+        weight = self.weight(expected_e)
+        weighted = weight * expected_e
+        told = (weighted * expected_e).sum(0)
+        slack = told + RESPONSE_SPREAD**-2
+        response = 1 + (weighted * (self.electrons - expected_e)).sum(0) / slack
+        left = self.electrons - expected_e * response
+        freedom = 1 - told / slack / len(self)
+        return left.square() * weight / freedom

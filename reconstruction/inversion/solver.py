@@ -20,6 +20,8 @@ from reconstruction.inversion.scene import Scene
 
 _LARGEST_GAIN: Final = 0.1
 """Fall of the objective per cell of a converged solution, at most, in the next step."""
+_STANDSTILL: Final = 0.01
+"""Change of every cell below which a step that gains nothing is the end."""
 _SHORTEST: Final = 1 / 32
 _FIRST_INNER: Final = 75
 _MOST_INNER: Final = 300
@@ -102,4 +104,5 @@ def step(photons: Photons, scene: Scene, prior: Prior, solution: Solution) -> So
             converged = gain < _LARGEST_GAIN * cells.numel()
             return replace(there, steps=solution.steps + 1, converged=converged)
         share /= 2
-    return replace(solution, steps=solution.steps + 1, converged=True)
+    stands_still = bool((change.abs() < _STANDSTILL).all())
+    return replace(solution, steps=solution.steps + 1, converged=stands_still)

@@ -113,7 +113,7 @@ def test_reconstruct_for_people(command: Command, run_copy: Path) -> None:
     assert "64 of 64 points valid, 0 invalid, 0 missing\n" in outcome.out
     assert "SIMULATED stage and camera: no microscope measured this run" in outcome.out
     network = opticalnet.reconstruct(run_copy)
-    inverted = opticalnet.invert(run_copy, start=network.squares.coverage)
+    inverted = opticalnet.invert(run_copy, start=network)
     scores = {
         "per frame": network.frame,
         "whole scan": network.stitched,

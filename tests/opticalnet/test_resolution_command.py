@@ -24,6 +24,7 @@ def star(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_star(command: Command, star: Path) -> None:
     outcome = command("resolution", star, "--spokes", 4, "--json")
+    assert "exists already; add --overwrite" in command("resolution", star).error
     assert (outcome.code, outcome.err) == (0, "")
     said = json.loads(outcome.out)
     assert said["limit_nm"] == pytest.approx(633 / 1.8)
@@ -59,8 +60,9 @@ def test_what_is_no_star(command: Command, run_copy: Path, tmp_path: Path) -> No
     ],
 )
 def test_spokes_that_cannot_be(command: Command, star: Path, spokes: int, said: str) -> None:
-    assert said in command("resolution", star, "--spokes", spokes).error
-    assert not star.with_name("resolution.png").exists()
+    out = star.with_name("none.png")
+    assert said in command("resolution", star, "--spokes", spokes, "--out", out).error
+    assert not out.exists()
 
 
 def test_a_run_without_results(command: Command, finished_run: Path) -> None:

@@ -254,13 +254,21 @@ def test_gradient_of_the_light(beam):
     )
 
 
-@pytest.mark.parametrize("beam", ["gaussian", "vectorial"])
-def test_rough_gradient_of_the_light(beam):
-    model = ForwardModel(Optics(beam=BEAMS[beam], roi_px=32), dtype=torch.float64)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"beam": BEAMS["vectorial"]},
+        {"wavelength_nm": 532.0},
+        {"roi_px": 256, "binning": 16},
+    ],
+)
+def test_rough_gradient_of_the_light(values):
+    model = ForwardModel(Optics(**{"roi_px": 64} | values), dtype=torch.float64)
     amplitudes = model.amplitudes(random_windows(model.cells))
     exact = model.light_gradient(amplitudes, 2)
     apart = model.rough_gradient(amplitudes, 2) - exact
-    assert apart.norm() < 0.05 * exact.norm()
+    assert apart.norm() < 0.1 * exact.norm()
 
 
 def test_pull_of_the_light():
