@@ -7,7 +7,7 @@ from typing import Final
 from acquisition.plan import ScanPlan
 
 LARGEST_SIDE: Final = 72
-"""Points along a side that a tile decides; with its surroundings it takes some 300 MB."""
+"""Points along a side that a tile decides; with its surroundings it takes some 2 GB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,17 @@ def test_intervals_hold_what_is_there(found, squares):
     assert np.all(found.uncertainty >= 0)
 
 
-def test_tiles_agree_with_the_whole(run, found, monkeypatch):
+def test_tiles_agree_with_the_whole(tmp_path, monkeypatch):
+    squares = (np.random.default_rng(6).random((5, 34)) < 0.4).astype(np.uint8)
+    np.save(tmp_path / "squares.npy", squares)
+    out = tmp_path / "run.zarr"
+    opticalnet.acquire(str(tmp_path / "squares.npy"), instrument="simulated-still", out=out)
+    run = opticalnet.Run(out)
+    found = invert(run, run.points(), None, CPU)
     monkeypatch.setattr(tiles, "LARGEST_SIDE", 12)
+    seen = [tile.seen_columns for tile in tiles.tiles(run.info.plan, 8)]
+    assert seen[0].stop < seen[-1].start + 16  # not all of them see all
+    assert seen[-1].start > 12
     parts = invert(run, run.points(), None, CPU)
     decided = ~(found.undecided | parts.undecided)
     assert np.array_equal(parts.is_open[decided], found.is_open[decided])
