@@ -14,7 +14,6 @@ from configs.errors import OpticalNetError
 from opticalnet.dashboard import Dashboard
 from reconstruction.live import LiveReconstruction
 from reconstruction.load import frame_predictor, scan_predictor
-from reconstruction.predictor import Predictor
 
 REDRAWS_PER_S: Final = 15
 """A frame is on the screen within 100 ms: one redraw, and what network and drawing take."""
@@ -119,20 +118,14 @@ class Preview:
         """Return the map that grows, or why there is none."""
         try:
             predictor, _ = scan_predictor(info, self._device, warn=self.warning)
+            impression, _ = frame_predictor(
+                info, info.plan.grid, self._device, warn=self.warning
+            )
         except OpticalNetError as error:
             self.warning(f"no live map: {error}")
             return str(error)
-        impression = self._first_impression(info)
         self._live_map = LiveReconstruction(predictor, info.plan, impression, warn=self.warning)
         return self._live_map
-
-    def _first_impression(self, info: RunInfo) -> Predictor | None:
-        """Return who shows frames whose lines are not final yet."""
-        try:
-            return frame_predictor(info, info.plan.grid, self._device, warn=self.warning)[0]
-        except OpticalNetError as error:
-            self.warning(f"the live map lags by some lines: {error}")
-            return None
 
     def _open_screen(self) -> Live:
         screen = Live(

@@ -120,7 +120,7 @@ class ForwardModel:
             return tensor.to(device=device, dtype=dtype)
 
         strength = field.detach().norm(dim=1)
-        kept = strength >= faintest * strength.max()
+        kept = strength >= faintest * max(strength.tolist(), default=0.0)
         self.film, self.field, self._taps = here(film), here(field[kept]), here(taps)
         self._mixing = here(self.modes.mixing[:, kept])
         self._overlap = here(self.modes.overlap)

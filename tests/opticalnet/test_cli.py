@@ -369,7 +369,7 @@ def test_the_example_of_the_package(
 ) -> None:
     examples = doctest.DocTestParser().get_examples(opticalnet.__doc__ or "")
     lines = "".join(example.source for example in examples)
-    assert lines.count("\n") == 5
+    assert lines.count("\n") == 6
     assert '"ss"' in lines
     exec(lines.replace('"ss"', repr(str(mask))), {})
     assert capsys.readouterr().out.startswith("Scores(accuracy=")
