@@ -13,8 +13,8 @@ from configs.errors import ConfigError
 from opticalnet.console import given, open_console, picture_beside, print_json
 from opticalnet.inverting import invert
 from opticalnet.progress import FrameProgress
-from opticalnet.reconstructing import NetworkMethod, reconstruct
-from opticalnet.reconstructions import Reconstruction
+from opticalnet.reconstructing import reconstruct
+from opticalnet.reconstructions import NetworkMethod, Reconstruction
 from reconstruction.inversion.inversion import FitStep
 from reconstruction.inversion.priors import PriorName, check_prior
 

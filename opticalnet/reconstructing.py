@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from acquisition.plan import ScanPlan
 from acquisition.store import Points, Run, RunInfo
 from configs.errors import ConfigError, ReconstructionError
 from configs.grid import check_grid
-from opticalnet.reconstructions import Reconstruction, good_points, result_name
+from opticalnet.reconstructions import NetworkMethod, Reconstruction, good_points, result_name
 from reconstruction.consistency import check_consistency
 from reconstruction.load import frame_predictor, scan_predictor
 from reconstruction.metrics import Scores, score
@@ -25,8 +25,6 @@ from reconstruction.results import check_replaceable
 from reconstruction.square_map import SquareMap
 from reconstruction.weights_file import WeightsFile
 from simulation.threads import one_thread
-
-NetworkMethod = Literal["network", "frames", "pooled"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from reconstruction.square_map import SquareMap
 
 _KEPT_INTERVAL: Final = 0.9
 """Probability of the intervals in the run."""
-Method = Literal["network", "frames", "pooled", "inversion"]
+NetworkMethod = Literal["network", "frames", "pooled"]
+Method = Literal[NetworkMethod, "inversion"]
 
 
 def result_name(method: Method, grid: int | None) -> str:

@@ -48,6 +48,8 @@ class Quantity:
         For people; a path within ``[optics]`` where there is one.
     expected
         Standard deviation that it may have between instruments.
+    is_relative
+        Whether the number is the logarithm of a ratio.
     read
         Its value.
     moved

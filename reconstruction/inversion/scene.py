@@ -103,12 +103,6 @@ class Scene:
         products = torch.einsum("any,fabnx->fabyx", y, along).flatten(3)
         return index.flatten(1), (products[..., nominal.kept] @ nominal.mixing).flatten(1, 2)
 
-    def squares(self, cells: torch.Tensor) -> torch.Tensor:
-        """Return the milled fraction of the squares under the rectangle's points."""
-        n, reach = self.cells_per_square, self.reach
-        means = torch.nn.functional.avg_pool2d(cells[None], n)[0]
-        return means[reach:-reach, reach:-reach]
-
     def cells_of(self, squares: torch.Tensor) -> torch.Tensor:
         """Return cells that are as much milled as their squares, film beyond these."""
         n = self.cells_per_square
