@@ -117,8 +117,7 @@ def limit(run: Run) -> float:
     assert truth is not None
     cells = scene.cells_of(torch.from_numpy(np.pad(truth, plan.margin)))
     beam = Beam(info.open_peak_e / model.open_peak(), torch.ones(len(photons)), 0.0)
-    amplitudes = scene.amplitudes(cells)
-    equations = NormalEquations.at(photons, model, amplitudes, beam, rough=False)
+    equations = NormalEquations.at(photons, scene, cells, beam, rough=False)
     ones = torch.ones(scene.shape)
     every = deviation(photons, scene, equations, ones, 0 * ones)
     seen = plan.crop(every[scene.reach : -scene.reach, scene.reach : -scene.reach].numpy())

@@ -17,13 +17,17 @@ from configs.optics import Optics
 from opticalnet.reconstructions import good_points
 from reconstruction import calibration
 from reconstruction.calibration import Calibration, KnownFrames
-from reconstruction.instrument_quantities import Instrument, quantities
+from reconstruction.instrument_quantities import Instrument, light_quantities, quantities
+from reconstruction.inversion.inversion import first_map
 from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED
+from reconstruction.inversion.patch import light_of_run
 from reconstruction.inversion.photons import Photons
 from simulation.forward import ForwardModel
 from simulation.samples import Sample, load_sample, make_sample
 from simulation.under_beam import CellsUnderBeam
 
+UNKNOWN: Final = "none"
+"""Sample of which nothing is known."""
 _FRAMES: Final = 300
 _FEWEST: Final = 30
 
@@ -67,8 +71,9 @@ def calibrate(
     run
         Path of a run.
     truth
-        The sample, as for ``acquire``; edges within squares should be in it. ``None``: what
-        was simulated.
+        The sample, as for ``acquire``; edges within squares should be in it. ``"none"``: it is
+        unknown, and found together with beam and distance; aperture and pixel are believed
+        then. ``None``: what was simulated.
     out
         Where the TOML file goes, for ``include`` in that of the instrument.
     optics
@@ -93,8 +98,6 @@ def calibrate(
     if not overwrite:
         check_absent(path, "choose another path, or add --overwrite")
     info = source.info
-    sample = _sample(truth, info)
-    photons = _some(source)
     start_optics = info.instrument.optics if optics is None else optics
     side_px = info.instrument.optics.image_px
     if start_optics.image_px != side_px:
@@ -103,17 +106,25 @@ def calibrate(
             f" {start_optics.image_px} px; begin with the run's roi_px and binning"
         )
     electrons = info.open_peak_e / _open_peak(start_optics, info.plan.pitch_nm)
-    found = calibration.calibrate(
-        KnownFrames(photons, _seen(sample, _places_um(photons, source)), sample.cell_nm),
-        Instrument(start_optics, electrons, 0.0),
-        quantities(start_optics, aberrations=aberrations),
-        progress,
-    )
+    first = Instrument(start_optics, electrons, 0.0)
+    if truth == UNKNOWN:
+        fitted = light_quantities(start_optics, aberrations=aberrations)
+        points, start = good_points(source), first_map(info.plan, None)
+        found = light_of_run(source, points, start, first, fitted, progress=progress)
+    else:
+        sample, photons = _sample(truth, info), _some(source)
+        seen = _seen(sample, _places_um(photons, source))
+        found = calibration.calibrate(
+            KnownFrames(photons, seen, sample.cell_nm),
+            first,
+            quantities(start_optics, aberrations=aberrations),
+            progress,
+        )
     if found.chi_squared_after > LARGEST_CHI_SQUARED:
         raise ReconstructionError(
             f"calibration: expected a reduced chi-squared up to {LARGEST_CHI_SQUARED}, got"
-            f" {found.chi_squared_after:.3f}; is {sample.name} the sample of this run, and the"
-            " right way up? Nothing was written"
+            f" {found.chi_squared_after:.3f}; is the truth that of this run, and the right way"
+            " up? Do window, pixel and aperture agree with [optics]? Nothing was written"
         )
     peak = found.instrument.electrons * _open_peak(found.instrument.optics, info.plan.pitch_nm)
     result = CalibratedInstrument(source, found, peak / info.plan.exposure_ms, path)
@@ -128,7 +139,10 @@ def _sample(truth: str | Path | None, info: RunInfo) -> Sample:
     elif info.sample_config is not None:
         sample = make_sample(info.sample_config, info.plan.seed)
     else:
-        raise ConfigError("--truth: expected the sample, as this run was measured; name it")
+        raise ConfigError(
+            f"--truth: expected the sample, as this run was measured; name it, or {UNKNOWN} to"
+            " find it too"
+        )
     squares = sample.coverage.shape
     if squares != info.plan.sample_shape:
         raise ConfigError(

@@ -82,6 +82,12 @@ def reconstruct(
     prior: Annotated[
         str | None, typer.Option(help="Of the inversion: smooth, binary or none.")
     ] = None,
+    refine: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Found with the sample: light, aberrations or positions; once for each."
+        ),
+    ] = None,
     device: Device = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Let go of a result or picture of others.")
@@ -93,7 +99,15 @@ def reconstruct(
         from opticalnet.reconstruct_command import reconstruct_run
 
         reconstruct_run(
-            run, method, grid, weights, prior, device, overwrite=overwrite, json=json
+            run,
+            method,
+            grid,
+            weights,
+            prior,
+            refine or [],
+            device,
+            overwrite=overwrite,
+            json=json,
         )
 
 

@@ -1,21 +1,29 @@
 """A run in one call: all frames and the known light to a map, kept in the run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.store import Run
+from acquisition.store import Points, Run
 from configs.errors import ConfigError
 from opticalnet.reconstructions import Reconstruction, good_points
+from reconstruction.calibration import Calibration
 from reconstruction.consistency import Consistency, check_consistency
+from reconstruction.instrument_quantities import light_quantities
 from reconstruction.inversion import inversion
 from reconstruction.inversion.inversion import FitStep
 from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED, InversionMap
+from reconstruction.inversion.patch import light_of_run
 from reconstruction.inversion.priors import PriorName, check_prior
+from reconstruction.inversion.refinements import (
+    PLACE_SPREAD_UM,
+    Refinement,
+    check_refinements,
+)
 from reconstruction.metrics import score
 from reconstruction.predictor import choose_device
 from reconstruction.results import check_replaceable
@@ -26,6 +34,7 @@ def invert(
     *,
     start: Reconstruction | NDArray[np.float64] | None = None,
     prior: PriorName | None = None,
+    refine: Collection[Refinement] = (),
     device: str = "auto",
     overwrite: bool = False,
     progress: Callable[[FitStep], None] = lambda step: None,
@@ -43,6 +52,10 @@ def invert(
         What is believed of the sample: ``smooth``, that edges are few; ``binary``, that hardly
         anything is partly milled; ``none``. If None: nothing of whole squares, and that edges
         are few where finer cells are needed.
+    refine
+        What is found besides the sample: ``light``, width of the beam and defocus;
+        ``aberrations`` too; ``positions`` of the beam, point by point, some 30 nm around where
+        the stage says. Brightness, laser power and stray light always are.
     device
         Where it runs: ``auto``, ``cpu`` or ``cuda``.
     overwrite
@@ -53,34 +66,43 @@ def invert(
     Raises
     ------
     ConfigError
-        If there is no such prior, or the start has another shape.
+        If there is no such prior or refinement, or the start has another shape.
     RunStoreError
         If there is no run, or it is damaged, has no frames or cannot be written.
     ReconstructionError
-        If another result is there, or the device has too little memory.
+        If another result is there, the device has too little memory, or the light runs away
+        while it is refined.
     """
     source = Run(Path(run))
     points = good_points(source)
     if prior is not None:
         check_prior(prior)
+    check_refinements(refine)
     first = start.squares.coverage if isinstance(start, Reconstruction) else start
     _check_shape(first, source.info.plan.sample_shape)
-    made_from = {"prior": prior or "default", "start": _identity(start)}
+    refined = ", ".join(sorted(refine)) or "nothing"
+    made_from = {"prior": prior or "default", "start": _identity(start), "refined": refined}
     if not overwrite:
         check_replaceable(source.path, "inversion", made_from)
     computes_on, warnings = choose_device(device), list[str]()
     began = time.perf_counter()
+    light = None
+    if {"light", "aberrations"} & {*refine}:
+        light = _light(source, points, first, refine, progress)
     squares = inversion.invert(
         source,
         points,
         first,
         computes_on,
         prior=prior,
+        instrument=light.instrument if light else None,
+        place_spread_um=PLACE_SPREAD_UM if "positions" in refine else 0.0,
         progress=progress,
         warn=warnings.append,
     )
     seconds = time.perf_counter() - began
-    consistency, truth = check_consistency(source, points, squares.coverage), source.truth
+    optics, truth = light.instrument.optics if light else None, source.truth
+    consistency = check_consistency(source, points, squares.coverage, optics)
     is_open = None if truth is None else (truth >= 0.5).astype(np.int8)
     result = Reconstruction(
         run=source,
@@ -91,6 +113,7 @@ def invert(
         device=squares.device,
         squares=squares,
         inversion=squares,
+        light=light,
         truth=truth,
         frame=None,
         stitched=None if is_open is None else score(squares.probability, is_open),
@@ -100,6 +123,28 @@ def invert(
     )
     result.write()
     return result
+
+
+def _light(
+    run: Run,
+    points: Points,
+    start: NDArray[np.float64] | None,
+    refine: Collection[Refinement],
+    progress: Callable[[FitStep], None],
+) -> Calibration:
+    """Find the light of a run."""
+    plan, first = run.info.plan, inversion.instrument_of(run)
+    return light_of_run(
+        run,
+        points,
+        inversion.first_map(plan, start),
+        first,
+        light_quantities(first.optics, aberrations="aberrations" in refine),
+        place_spread_um=PLACE_SPREAD_UM if "positions" in refine else 0.0,
+        progress=lambda step, chi_squared: progress(
+            FitStep(1, 1, step, inversion.FINE, chi_squared, of_light=True)
+        ),
+    )
 
 
 def _check_shape(start: NDArray[np.float64] | None, expected: tuple[int, int]) -> None:

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, cast, get_args
+from typing import Any, Final, Self, cast, get_args
 
 from PIL import Image
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.status import Status
 from rich.table import Table
 
 from configs.errors import ConfigError
+from opticalnet.calibrating import said
 from opticalnet.console import given, open_console, picture_beside, print_json
 from opticalnet.inverting import invert
 from opticalnet.progress import FrameProgress
@@ -17,6 +18,14 @@ from opticalnet.reconstructing import reconstruct
 from opticalnet.reconstructions import NetworkMethod, Reconstruction
 from reconstruction.inversion.inversion import FitStep
 from reconstruction.inversion.priors import PriorName, check_prior
+from reconstruction.inversion.refinements import (
+    PLACE_SPREAD_UM,
+    Refinement,
+    check_refinements,
+)
+
+_TOLD: Final = 0.5
+"""Error of positions, relative to what was expected, up to which frames tell of them."""
 
 
 def reconstruct_run(
@@ -25,6 +34,7 @@ def reconstruct_run(
     grid: int | None,
     weights: str | None,
     prior: str | None,
+    refine: list[str],
     device: str,
     *,
     overwrite: bool,
@@ -38,7 +48,7 @@ def reconstruct_run(
         Path of the run.
     method
         ``None``: the network, then the inversion from what it said.
-    grid, weights, prior, device
+    grid, weights, prior, refine, device
         As for ``opticalnet.reconstruct`` and ``opticalnet.invert``, which check them.
     overwrite
         Whether a result of other weights may go, and a picture of another result.
@@ -50,7 +60,7 @@ def reconstruct_run(
     ConfigError
         If an option does not go with the method.
     """
-    _check_options(method, prior, given(grid=grid, weights=weights))
+    _check_options(method, prior, refine, given(grid=grid, weights=weights))
     console, results = open_console(json), list[Reconstruction]()
 
     def show(result: Reconstruction) -> None:
@@ -80,6 +90,7 @@ def reconstruct_run(
                 run,
                 start=results[0] if results else None,
                 prior=cast("PriorName | None", prior),
+                refine=cast("list[Refinement]", refine),
                 device=device,
                 overwrite=overwrite,
                 progress=steps,
@@ -92,7 +103,9 @@ def reconstruct_run(
         console.print(_scores(results))
 
 
-def _check_options(method: str | None, prior: str | None, of_network: dict[str, Any]) -> None:
+def _check_options(
+    method: str | None, prior: str | None, refine: list[str], of_network: dict[str, Any]
+) -> None:
     methods = *get_args(NetworkMethod), "inversion"
     if method not in {None, *methods}:
         raise ConfigError(
@@ -106,9 +119,12 @@ def _check_options(method: str | None, prior: str | None, of_network: dict[str, 
         )
     if prior is not None:
         check_prior(prior)
+    check_refinements(refine)
+    for name in given(prior=prior, refine=refine or None):
         if method not in {None, "inversion"}:
             raise ConfigError(
-                f"--prior: expected the inversion, got --method {method}; leave one of them out"
+                f"--{name}: expected the inversion, got --method {method}; leave one of them"
+                " out"
             )
 
 
@@ -135,6 +151,8 @@ def _print_result(console: Console, result: Reconstruction, picture: Path) -> No
     for warning in result.warnings:
         line = f"warning: {warning}"
         console.print(line, style="yellow", markup=False, soft_wrap=True)
+    for line in _refined(result):
+        console.print(line, markup=False, soft_wrap=True)
     console.print(f"picture: {picture}", markup=False, soft_wrap=True)
 
 
@@ -147,6 +165,20 @@ def _summary(result: Reconstruction) -> str:
         f"inversion: reduced chi-squared {result.inversion.chi_squared:.3f},"
         f" {undecided:.1%} of squares undecided, {result.seconds:.0f} s, on {result.device}"
     )
+
+
+def _refined(result: Reconstruction) -> list[str]:
+    """Say what was found besides the sample, and what the frames do not tell."""
+    lines = [] if result.light is None else [said(one) for one in result.light.quantities]
+    positions_nm = result.inversion and result.inversion.positions_nm
+    if positions_nm:
+        moved, error = positions_nm
+        is_told = error < _TOLD * 1000 * PLACE_SPREAD_UM
+        doubt = "" if is_told else ": NOT IDENTIFIABLE from these frames"
+        lines.append(
+            f"positions: {moved:.1f} nm rms from the stage's, +- {error:.1f} nm{doubt}"
+        )
+    return lines
 
 
 def _of_result(result: Reconstruction) -> dict[str, Any]:
@@ -205,6 +237,7 @@ class _FitProgress:
         """Show it."""
         tile = f"tile {step.tile} of {step.tiles}, " if step.tiles > 1 else ""
         cells = "squares" if step.cells_per_square == 1 else "finer cells"
+        cells = "light" if step.of_light else cells
         said = f"{tile}step {step.steps}, {cells}: reduced chi-squared {step.chi_squared:.3f}"
         self._status.update(f"inversion: {said}")
         if not self._console.is_terminal:

@@ -136,6 +136,7 @@ def _read(
         device=readers.map.device.type,
         squares=squares,
         inversion=None,
+        light=None,
         truth=truth,
         frame=frame,
         stitched=stitched,

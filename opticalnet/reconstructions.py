@@ -1,6 +1,6 @@
 """What a run shows: its map, how good that is, and its picture."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from acquisition.frame import Status
 from acquisition.store import Points, Run
 from configs.errors import RunStoreError
+from reconstruction.calibration import Calibration
 from reconstruction.consistency import Consistency
 from reconstruction.inversion.inversion_map import InversionMap
 from reconstruction.metrics import Scores
@@ -62,6 +63,8 @@ class Reconstruction:
         Probability, uncertainty, decision, coverage and count of every square.
     inversion
         The same where it was inverted, with intervals and chi-squared; else ``None``.
+    light
+        What the instrument was found to be, where it was looked for; else ``None``.
     truth
         (rows, columns) milled fraction, where it is known.
     frame, stitched
@@ -83,6 +86,7 @@ class Reconstruction:
     device: str
     squares: SquareMap
     inversion: InversionMap | None
+    light: Calibration | None
     truth: NDArray[np.float32] | None
     frame: Scores | None
     stitched: Scores | None
@@ -136,6 +140,8 @@ class Reconstruction:
             "missing": self.missing,
             "unexplained": self.consistency.unexplained,
             "chi_squared": self.inversion and self.inversion.chi_squared,
+            "positions_nm": self.inversion and self.inversion.positions_nm,
+            "light": self.light and [asdict(one) for one in self.light.quantities],
             "warnings": list(self.warnings),
             "frame": self.frame and self.frame.as_dict(),
             "stitched": self.stitched and self.stitched.as_dict(),
@@ -159,6 +165,9 @@ class Reconstruction:
                 "high": high.astype(np.float32),
                 "chi_squared": inversion.of_frames.astype(np.float32),
             }
+            if inversion.positions_nm is not None:
+                x, y = inversion.moved_um.astype(np.float32).transpose(2, 0, 1)
+                maps |= {"moved_x_um": x, "moved_y_um": y}
         images = {name: (image, info.plan.pitch_nm / 1000) for name, image in maps.items()}
         if inversion is not None:
             pixel_um = info.instrument.optics.binned_pixel_nm / 1000

@@ -27,7 +27,7 @@ _APERTURES: Final = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)
 far from the truth in distance and pixel."""
 _MOST_STARTS: Final = 2
 _MOST_STEPS: Final = 10
-_STILL: Final = 0.05
+STILL: Final = 0.05
 """Largest last step, in standard deviations."""
 _TOLD: Final = 0.5
 """Standard deviation, relative to what was expected, up to which frames tell something."""
@@ -93,11 +93,14 @@ class KnownFrames:
         What each of them sees of the sample, in the modes of a model of its cells.
     cell_nm
         Side of these.
+    cells
+        Along a side of the window under the beam; ``None``: as many as hold it.
     """
 
     photons: Photons
     amplitudes: Amplitudes
     cell_nm: float
+    cells: int | None = None
 
     def expansion(
         self, instrument: Instrument, fitted: Sequence[Quantity]
@@ -106,7 +109,7 @@ class KnownFrames:
 
         The latter, (quantities, n, pixels), is by each quantity.
         """
-        model = ForwardModel(instrument.optics, self.cell_nm, dtype=torch.float64)
+        model = self._model(instrument)
         seen = self.amplitudes(model)
 
         def light_e(there: Instrument) -> torch.Tensor:
@@ -134,9 +137,14 @@ class KnownFrames:
 
     def chi_squared(self, instrument: Instrument) -> float:
         """Return how well an instrument explains the frames."""
-        model = ForwardModel(instrument.optics, self.cell_nm, dtype=torch.float64)
+        model = self._model(instrument)
         light = model.light(self.amplitudes(model)).flatten(1)
         return self.chi_squared_of(light * instrument.electrons, instrument.stray_e)
+
+    def _model(self, instrument: Instrument) -> ForwardModel:
+        return ForwardModel(
+            instrument.optics, self.cell_nm, cells=self.cells, dtype=torch.float64
+        )
 
     def chi_squared_of(self, light_e: torch.Tensor, stray_e: float) -> float:
         """Return how well light, (n, pixels), explains the frames, each with its own power."""
@@ -186,20 +194,27 @@ def calibrate(
     chi_squared, instrument, error = min(found, key=itemgetter(0))
     return Calibration(
         instrument,
-        tuple(
-            Fitted(
-                quantity.name,
-                quantity.unit,
-                quantity.read(start),
-                value := quantity.read(instrument),
-                one_error * (value if quantity.is_relative else 1.0),
-                one_error < _TOLD * quantity.expected,
-            )
-            for quantity, one_error in zip(fitted, error.tolist(), strict=True)
-        ),
+        fitted_of(fitted, start, instrument, error),
         frames.chi_squared(start),
         chi_squared,
         len(frames.photons),
+    )
+
+
+def fitted_of(
+    fitted: Sequence[Quantity], start: Instrument, instrument: Instrument, error: torch.Tensor
+) -> tuple[Fitted, ...]:
+    """Say of an instrument what was found, with standard deviations, (quantities,)."""
+    return tuple(
+        Fitted(
+            quantity.name,
+            quantity.unit,
+            quantity.read(start),
+            value := quantity.read(instrument),
+            one_error * (value if quantity.is_relative else 1.0),
+            one_error < _TOLD * quantity.expected,
+        )
+        for quantity, one_error in zip(fitted, error.tolist(), strict=True)
     )
 
 
@@ -212,7 +227,7 @@ def _first_steps(
     for by in _APERTURES:
         with suppress(ReconstructionError):  # no such aperture
             step = by * of_aperture
-            there, _ = _moved(fitted, start, start, step, torch.zeros_like(step))
+            there = moved_by(fitted, start, start, step)
             steps.append((frames.chi_squared(there), step))
     steps.sort(key=itemgetter(0))
     return [step for _, step in steps[:_MOST_STARTS]]
@@ -232,13 +247,14 @@ def _descend(
     tuple
         Chi-squared, the instrument, and standard deviations of its quantities.
     """
-    instrument, moved = _moved(fitted, start, start, step, torch.zeros_like(step))
+    instrument = moved_by(fitted, start, start, step)
     for number in range(_MOST_STEPS):
+        moved = distances(fitted, start, instrument)
         step, covariance, chi_squared = _step(frames, instrument, fitted, moved)
         progress(number, chi_squared)
-        instrument, moved = _moved(fitted, start, instrument, step, moved)
+        instrument = moved_by(fitted, start, instrument, step)
         error = covariance.diagonal().sqrt()
-        if (step.abs() < _STILL * error).all():
+        if (step.abs() < STILL * error).all():
             return chi_squared, instrument, error
     raise ReconstructionError(
         f"calibration: expected rest after {_MOST_STEPS} steps, got none; is the truth that of"
@@ -246,18 +262,20 @@ def _descend(
     )
 
 
-def _moved(
-    fitted: Sequence[Quantity],
-    start: Instrument,
-    instrument: Instrument,
-    step: torch.Tensor,
-    moved: torch.Tensor,
-) -> tuple[Instrument, torch.Tensor]:
-    """Take a step; return where it leads, and how far that is from the start."""
-    moved = moved + step
-    for quantity, by, far in zip(fitted, step.tolist(), moved.tolist(), strict=True):
+def moved_by(
+    fitted: Sequence[Quantity], start: Instrument, instrument: Instrument, step: torch.Tensor
+) -> Instrument:
+    """Take a step, from an instrument, in quantities that must stay near those of the start.
+
+    Raises
+    ------
+    ReconstructionError
+        If one does not.
+    """
+    for quantity, by in zip(fitted, step.tolist(), strict=True):
         try:
             instrument = quantity.moved(instrument, by)
+            far = quantity.distance(start, instrument)
             is_near = abs(far) <= _AWAY * quantity.expected
         except ConfigError:  # no instrument is like that
             is_near = False
@@ -267,7 +285,15 @@ def _moved(
                 f" {quantity.unit}, it runs away; is the truth that of this run, and the right"
                 " way up?"
             )
-    return instrument, moved
+    return instrument
+
+
+def distances(
+    fitted: Sequence[Quantity], start: Instrument, instrument: Instrument
+) -> torch.Tensor:
+    """Return how far quantities, (quantities,), are from the start."""
+    far = [quantity.distance(start, instrument) for quantity in fitted]
+    return torch.tensor(far, dtype=torch.float64)
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from acquisition.frame import FrameLine
 from acquisition.store import Points, Run, RunInfo
+from configs.optics import Optics
 from simulation.forward import ForwardModel
 
 Float64 = NDArray[np.float64]
@@ -81,7 +82,9 @@ class Consistency:
         return ""
 
 
-def check_consistency(run: Run, points: Points, coverage: Float64) -> Consistency:
+def check_consistency(
+    run: Run, points: Points, coverage: Float64, optics: Optics | None = None
+) -> Consistency:
     """Compare a share of a run's frames, of lines all over the scan, with what a map says.
 
     Parameters
@@ -90,9 +93,13 @@ def check_consistency(run: Run, points: Points, coverage: Float64) -> Consistenc
         What was measured.
     coverage
         (rows, columns), milled fraction of the sample's squares; NaN counts as film.
+    optics
+        That it was found with; ``None``: what the run says.
     """
-    plan = run.info.plan
-    check = ConsistencyCheck(run.info, coverage)
+    info, plan = run.info, run.info.plan
+    if optics is not None:
+        info = info.changed(instrument=info.instrument.changed(optics=optics))
+    check = ConsistencyCheck(info, coverage)
     for row in range(0, plan.rows, max(1, round(len(plan) / _CHECKED_FRAMES))):
         check.add(run.valid_frames(row, points))
     return check.result()

@@ -8,6 +8,8 @@ from typing import Final
 from configs.optics import GaussianBeam, Optics
 
 APERTURE: Final = "optics.collection_na"
+BRIGHTNESS: Final = "brightness"
+STRAY: Final = "stray light"
 _ABERRATIONS: Final = {
     "astigmatism, 0 deg": 6,
     "astigmatism, 45 deg": 5,
@@ -63,6 +65,18 @@ class Quantity:
     read: Callable[[Instrument], float]
     moved: Callable[[Instrument, float], Instrument]
 
+    def distance(self, start: Instrument, instrument: Instrument) -> float:
+        """Return the number that leads from one instrument to another."""
+        here, there = self.read(start), self.read(instrument)
+        return math.log(there / here) if self.is_relative else there - here
+
+
+def light_quantities(optics: Optics, *, aberrations: bool) -> list[Quantity]:
+    """Return what can be fitted of the beam and of the way to the camera."""
+    geometry = {APERTURE, "optics.pixel_nm", BRIGHTNESS, STRAY}
+    everything = quantities(optics, aberrations=aberrations)
+    return [quantity for quantity in everything if quantity.name not in geometry]
+
 
 def quantities(optics: Optics, *, aberrations: bool) -> list[Quantity]:
     """Return what can be fitted of an instrument with such optics."""
@@ -71,7 +85,7 @@ def quantities(optics: Optics, *, aberrations: bool) -> list[Quantity]:
         _of_optics("collection_na", "", 0.05),
         _of_optics("pixel_nm", "nm", 0.05),
         Quantity(
-            "brightness",
+            BRIGHTNESS,
             "e of the beam",
             0.3,
             True,
@@ -79,7 +93,7 @@ def quantities(optics: Optics, *, aberrations: bool) -> list[Quantity]:
             lambda one, by: replace(one, electrons=one.electrons * math.exp(by)),
         ),
         Quantity(
-            "stray light",
+            STRAY,
             "e per pixel",
             5.0,
             False,

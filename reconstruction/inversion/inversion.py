@@ -5,7 +5,7 @@ sample run through squares.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from acquisition.plan import ScanPlan
 from acquisition.store import Points, Run
 from configs.errors import ReconstructionError
+from reconstruction.instrument_quantities import Instrument
 from reconstruction.inversion.inversion_map import InversionMap, TileMap
+from reconstruction.inversion.misfit import Misfit, mean_by_light
 from reconstruction.inversion.normal_equations import Beam, NormalEquations
 from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.priors import PRIORS, Prior, PriorName
-from reconstruction.inversion.scene import Scene
+from reconstruction.inversion.scene import FAINTEST, Scene
 from reconstruction.inversion.solver import Solution, begin, solve
 from reconstruction.inversion.tiles import Tile, tiles
 from reconstruction.inversion.uncertainty import spread
@@ -33,9 +36,10 @@ FINE: Final = 3
 """Cells along a square where squares do not suffice."""
 _UNKNOWN: Final = 0.4
 """Milled fraction that nobody knows anything of."""
-_FAINTEST: Final = 5e-4
-"""Relative amplitude of the light of a mode, below which it drowns in the noise."""
-_SQUARES_SUFFICE: Final = 1.01
+_SQUARES_SUFFICE: Final = 0.01
+"""Chi-squared above 1 that squares may leave, """
+_SQUARES_SUFFICE_PER_E: Final = 2e-4
+"""or per photo-electron of a frame's pixels if that is less: dim frames hide more."""
 _LEAST_GAIN: Final = 0.5
 """Of chi-squared above 1, in a step of squares that suffice."""
 _MOST_STEPS: Final = 12
@@ -55,6 +59,8 @@ class FitStep:
         Along an axis.
     chi_squared
         Per degree of freedom of all frames.
+    of_light
+        Whether light and sample of a part of the scan are looked for, before all others.
     """
 
     tile: int
@@ -62,6 +68,7 @@ class FitStep:
     steps: int
     cells_per_square: int
     chi_squared: float
+    of_light: bool = False
 
 
 Progress = Callable[[FitStep], None]
@@ -74,27 +81,37 @@ class Inverter:
     ----------
     run, points
         Where the frames are.
+    instrument
+        What it is taken for.
     prior
         What is believed of cells finer than a square; ``None``: edges are few.
+    place_spread_um
+        As of ``Photons``.
     device
         Where it computes.
     """
 
     def __init__(
-        self, run: Run, points: Points, device: torch.device, prior: PriorName | None = None
+        self,
+        run: Run,
+        points: Points,
+        instrument: Instrument,
+        device: torch.device,
+        prior: PriorName | None = None,
+        place_spread_um: float = 0.0,
     ) -> None:
         self._run, self._points, self._device = run, points, device
-        self._prior = prior
-        optics, pitch_nm = run.info.instrument.optics, run.info.plan.pitch_nm
-        self._squares = ForwardModel(optics, pitch_nm, faintest=_FAINTEST, device=device)
+        self._instrument, self._prior = instrument, prior
+        self._place_spread_um = place_spread_um
+        optics, pitch_nm = instrument.optics, run.info.plan.pitch_nm
+        self._squares = ForwardModel(optics, pitch_nm, faintest=FAINTEST, device=device)
         self._fine = ForwardModel(
             optics,
             pitch_nm / FINE,
             cells=FINE * self._squares.cells,
-            faintest=_FAINTEST,
+            faintest=FAINTEST,
             device=device,
         )
-        self._electrons = run.info.open_peak_e / self._squares.open_peak()
 
     def invert(
         self, tile: Tile, start: Float64, progress: Callable[[Solution, int], None]
@@ -124,24 +141,43 @@ class Inverter:
         prior = PRIORS[self._prior or "none"]
         cells, beam = self._cells(scene, tile, start), self._beam(photons)
         solution = begin(photons, scene, prior, cells, beam)
-        for further in solve(photons, scene, prior, solution, _MOST_STEPS):
-            before, solution = solution, further
-            progress(solution, 1)
-            if _is_stuck(before.misfit.chi_squared, solution.misfit.chi_squared):
-                break
-        else:
-            return self._result(tile, photons, scene, prior, solution)
-        scene = Scene(self._fine, FINE, *seen, photons)
+        solution = self._of_squares(photons, prior, solution, progress)
+        if self._place_spread_um:
+            # Places come after squares: from too far away they would explain anything.
+            photons = replace(photons, place_spread_um=self._place_spread_um)
+            there = solution.scene, prior, solution.cells, solution.beam
+            first = begin(photons, *there)
+            solution = self._of_squares(photons, prior, first, progress)
+        if solution.misfit.chi_squared <= _most_of_squares(solution.misfit):
+            return self._result(tile, photons, prior, solution)
+        scene = Scene(self._fine, FINE, *seen, photons).with_beam_at(solution.scene.off_um)
         prior = PRIORS[self._prior or "smooth"]
         cells = solution.cells.repeat_interleave(FINE, 0).repeat_interleave(FINE, 1)
         solution = begin(photons, scene, prior, cells, solution.beam)
-        for further in solve(photons, scene, prior, solution, _MOST_STEPS):
+        for further in solve(photons, prior, solution, _MOST_STEPS):
             solution = further
             progress(solution, FINE)
-        return self._result(tile, photons, scene, prior, solution)
+        return self._result(tile, photons, prior, solution)
+
+    def _of_squares(
+        self,
+        photons: Photons,
+        prior: Prior,
+        solution: Solution,
+        progress: Callable[[Solution, int], None],
+    ) -> Solution:
+        """Go on from a solution until it has converged, or squares will not suffice."""
+        for further in solve(photons, prior, solution, _MOST_STEPS):
+            before, solution = solution, further
+            progress(solution, 1)
+            stuck = _is_stuck(before.misfit, solution.misfit)
+            if stuck and not self._place_spread_um:
+                break
+        return solution
 
     def _beam(self, photons: Photons) -> Beam:
-        return Beam(self._electrons, torch.ones(len(photons), device=self._device), 0.0)
+        power = torch.ones(len(photons), device=self._device)
+        return Beam(self._instrument.electrons, power, max(0.0, self._instrument.stray_e))
 
     def _cells(self, scene: Scene, tile: Tile, start: Float64) -> torch.Tensor:
         """Cut the squares of a scene out of a map of the scan, with film around it."""
@@ -153,13 +189,11 @@ class Inverter:
         return torch.from_numpy(padded[rows, columns]).to(self._device, torch.float32)
 
     def _result(
-        self, tile: Tile, photons: Photons, scene: Scene, prior: Prior, solution: Solution
+        self, tile: Tile, photons: Photons, prior: Prior, solution: Solution
     ) -> TileMap:
         """Cut what a tile decides out of what was found of all that it sees."""
-        cells, amplitudes = solution.cells, scene.amplitudes(solution.cells)
-        equations = NormalEquations.at(
-            photons, scene.model, amplitudes, solution.beam, rough=False
-        )
+        scene, cells = solution.scene, solution.cells
+        equations = NormalEquations.at(photons, scene, cells, solution.beam, rough=False)
         slope = prior(cells)[1] - scene.spread(equations.slope)
         found = spread(photons, scene, equations, cells, slope)
         inner = tuple(
@@ -172,7 +206,7 @@ class Inverter:
         at = photons.rows - tile.seen_rows.start, photons.columns - tile.seen_columns.start
 
         def over_the_scan(values: torch.Tensor) -> Float64:
-            shape = len(tile.seen_rows), len(tile.seen_columns)
+            shape = len(tile.seen_rows), len(tile.seen_columns), *values.shape[1:]
             spread_out = torch.full(shape, torch.nan, device=values.device)
             spread_out[at] = values
             result: Float64 = spread_out[inner].double().cpu().numpy()
@@ -183,16 +217,33 @@ class Inverter:
             spread=found.part(inner),
             of_frames=over_the_scan(misfit.of_frames),
             light_e=over_the_scan(misfit.light_e),
+            moved_um=over_the_scan(scene.off_um - photons.off_um),
+            moved_error_um=over_the_scan(equations.own_spread[:, 1:]),
             of_pixels=misfit.of_pixels.view(side, side).double().cpu().numpy(),
             frames=len(photons),
             converged=solution.converged,
         )
 
 
+def first_map(plan: ScanPlan, start: Float64 | None) -> Float64:
+    """Return milled fractions of all scan points to begin with, from those of the sample."""
+    first = np.full(plan.sample_shape, _UNKNOWN) if start is None else np.nan_to_num(start)
+    return np.pad(first, plan.margin)
+
+
+def instrument_of(run: Run) -> Instrument:
+    """Return what a run says of its instrument."""
+    optics, pitch_nm = run.info.instrument.optics, run.info.plan.pitch_nm
+    electrons = run.info.open_peak_e / ForwardModel(optics, pitch_nm).open_peak()
+    return Instrument(optics, electrons, 0.0)
+
+
 def _attempt(
     run: Run,
     points: Points,
+    instrument: Instrument,
     prior: PriorName | None,
+    place_spread_um: float,
     device: torch.device,
     tile: Tile,
     start: Float64,
@@ -200,17 +251,25 @@ def _attempt(
 ) -> tuple[TileMap | None, str]:
     """Invert a tile on a device; return what it says, and how the device failed, if it did."""
     try:
-        return Inverter(run, points, device, prior).invert(tile, start, progress), ""
+        inverter = Inverter(run, points, instrument, device, prior, place_spread_um)
+        return inverter.invert(tile, start, progress), ""
     except RuntimeError as error:
         if not is_of_device(error):
             raise
         return None, str(error).splitlines()[0].partition(". ")[0]
 
 
-def _is_stuck(before: float, chi_squared: float) -> bool:
+def _most_of_squares(misfit: Misfit) -> float:
+    """Return up to which chi-squared squares suffice."""
+    light_e = float(mean_by_light(misfit.light_e, misfit.light_e))
+    return 1 + min(_SQUARES_SUFFICE, _SQUARES_SUFFICE_PER_E * light_e)
+
+
+def _is_stuck(before: Misfit, after: Misfit) -> bool:
     """Return whether squares do not explain the photons, nor will."""
-    gain = before - chi_squared
-    return chi_squared > _SQUARES_SUFFICE and gain < _LEAST_GAIN * (before - 1)
+    gain = before.chi_squared - after.chi_squared
+    too_little = gain < _LEAST_GAIN * (before.chi_squared - 1)
+    return too_little and after.chi_squared > _most_of_squares(after)
 
 
 def invert(
@@ -220,6 +279,8 @@ def invert(
     device: torch.device,
     *,
     prior: PriorName | None = None,
+    instrument: Instrument | None = None,
+    place_spread_um: float = 0.0,
     progress: Progress = lambda step: None,
     warn: Warn = warn_in_python,
 ) -> InversionMap:
@@ -236,6 +297,10 @@ def invert(
         Where it computes; tiles that it has too little memory for go to the CPU.
     prior
         What is believed; ``None``: nothing of squares, of finer cells that edges are few.
+    instrument
+        What it is taken for; ``None``: what the run says.
+    place_spread_um
+        Standard deviation of the beam's place from where the stage says; zero: it is there.
     progress
         Called after every step.
     warn
@@ -247,12 +312,12 @@ def invert(
         If the CPU too has too little memory.
     """
     plan = run.info.plan
-    first = np.full(plan.sample_shape, _UNKNOWN) if start is None else np.nan_to_num(start)
-    first = np.pad(first, plan.margin)
+    first = first_map(plan, start)
     found = InversionMap(plan, points, run.info.instrument.optics.image_px)
-    attempt = partial(_attempt, run, points, prior)
+    instrument = instrument or instrument_of(run)
+    attempt = partial(_attempt, run, points, instrument, prior, place_spread_um)
     # Frames see the squares that the beam reaches, and one more as it is not always centred.
-    around = beam_window(run.info.instrument.optics, plan.pitch_nm) // 2 + 1
+    around = beam_window(instrument.optics, plan.pitch_nm) // 2 + 1
     all_tiles = list(tiles(plan, around))
     for number, tile in enumerate(all_tiles, 1):
 

@@ -34,6 +34,9 @@ class TileMap:
     of_frames, light_e
         (rows, columns), chi-squared per degree of freedom of its frames, and their expected
         photo-electrons per pixel; NaN where there is none.
+    moved_um, moved_error_um
+        (rows, columns, 2), by how much (x, y) the beam was off the place that the stage says,
+        and standard deviations; the latter (rows, columns, 0) if that was believed.
     of_pixels, frames
         (y, x), chi-squared of the pixels, over so many frames.
     converged
@@ -43,6 +46,8 @@ class TileMap:
     spread: Spread
     of_frames: Float64
     light_e: Float64
+    moved_um: Float64
+    moved_error_um: Float64
     of_pixels: Float64
     frames: int
     converged: bool
@@ -61,6 +66,10 @@ class InversionMap:
     of_frames
         (rows, columns) of the scan, chi-squared per degree of freedom of every frame; NaN
         where there is none.
+    moved_um, moved_error_um
+        (rows, columns, 2) of the scan, by how much (x, y) the beam was off the place that the
+        stage says, and the standard deviation, the sample known; NaN where there is no frame,
+        and the latter if the stage was believed.
     of_pixels
         (y, x), chi-squared per degree of freedom of the camera's pixels.
     converged
@@ -76,6 +85,8 @@ class InversionMap:
         self._coverage, self._width = np.full(shape, np.nan), np.full(shape, np.nan)
         self._free = np.zeros(shape, np.bool_)
         self.of_frames, self._light_e = np.full(shape, np.nan), np.full(shape, np.nan)
+        self.moved_um = np.full((*shape, 2), np.nan)
+        self.moved_error_um = np.full((*shape, 2), np.nan)
         self.of_pixels, self._frames = np.zeros((image_px, image_px)), 0
         self.converged, self.device = True, "cpu"
 
@@ -89,6 +100,9 @@ class InversionMap:
         self._coverage[where], self._width[where] = spread.coverage, spread.width
         self._free[where] = spread.free
         self.of_frames[where], self._light_e[where] = found.of_frames, found.light_e
+        self.moved_um[where] = found.moved_um
+        if found.moved_error_um.size:
+            self.moved_error_um[where] = found.moved_error_um
         self.converged &= found.converged
         self._frames += found.frames
         self.of_pixels += (found.of_pixels - self.of_pixels) * found.frames / self._frames
@@ -98,6 +112,20 @@ class InversionMap:
         """Mean over all frames by their light: 1 where the model explains the photons."""
         frames = torch.from_numpy(self.of_frames), torch.from_numpy(self._light_e)
         return float(mean_by_light(*frames))
+
+    @property
+    def positions_nm(self) -> tuple[float, float] | None:
+        """Root mean square along an axis of how far positions were moved, and their error.
+
+        ``None`` if the stage was believed.
+        """
+        if np.isnan(self.moved_error_um).all():
+            return None
+        moved, error = (
+            1000 * float(np.sqrt(np.nanmean(np.square(a))))
+            for a in (self.moved_um, self.moved_error_um)
+        )
+        return moved, error
 
     @property
     def is_explained(self) -> bool:

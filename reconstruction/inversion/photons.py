@@ -28,6 +28,9 @@ class Photons:
         (n, pixels), photo-electrons; noise takes some below zero.
     added_e2
         Variance that the sensor adds to that of the light.
+    place_spread_um
+        Standard deviation, along an axis, of where the beam was from where the stage says;
+        zero: it was there.
     """
 
     rows: torch.Tensor
@@ -35,10 +38,17 @@ class Photons:
     off_um: torch.Tensor
     electrons: torch.Tensor
     added_e2: float
+    place_spread_um: float = 0.0
 
     @classmethod
     def of(
-        cls, run: Run, points: Points, rows: range, columns: range, device: torch.device
+        cls,
+        run: Run,
+        points: Points,
+        rows: range,
+        columns: range,
+        device: torch.device,
+        place_spread_um: float = 0.0,
     ) -> Self:
         """Read what was measured at some rows and columns of a scan."""
         sensor = run.info.instrument.camera.sensor
@@ -57,6 +67,7 @@ class Photons:
             off_um=torch.cat(off_um).to(device),
             electrons=torch.cat(electrons).to(device),
             added_e2=sensor.added_variance_e2,
+            place_spread_um=place_spread_um,
         )
 
     def __len__(self) -> int:

@@ -1,9 +1,16 @@
 """The unknown: cells of a part of a sample, and the frames that see them."""
 
+from dataclasses import replace
+from typing import Final, Self
+
 import torch
 
 from reconstruction.inversion.photons import Photons
 from simulation.forward import ForwardModel
+
+FAINTEST: Final = 5e-4
+"""Relative amplitude of the light of a mode, below which it drowns in the noise."""
+_STEP_UM: Final = 0.002
 
 
 class Scene:
@@ -24,6 +31,8 @@ class Scene:
     ----------
     shape
         Of the cells, (rows, columns).
+    off_um
+        (frames, 2), by how much (x, y) the beam was off the middle of its square.
     reach
         Squares beyond the rectangle on every side.
     """
@@ -37,6 +46,8 @@ class Scene:
         photons: Photons,
     ) -> None:
         self.model = model
+        self.off_um = photons.off_um
+        self._rows, self._columns, self._photons = rows, columns, photons
         self.cells_per_square = n = cells_per_square
         # A cell more than the beam needs: it is not always in the middle of its square.
         self.reach = model.cells // (2 * n) + 1
@@ -54,6 +65,30 @@ class Scene:
         self._slots = len(lefts)
         self._row = (slot * self.shape[0] + self._top)[:, None] + window
         self._column = lefts[:, None] + window
+
+    def with_beam_at(self, off_um: torch.Tensor) -> Self:
+        """Return the same cells under a beam that was (frames, 2) off its squares."""
+        moved = replace(self._photons, off_um=off_um)
+        n = self.cells_per_square
+        return type(self)(self.model, n, self._rows, self._columns, moved)
+
+    def with_model(self, model: ForwardModel) -> Self:
+        """Return the same cells in other light."""
+        return type(self)(
+            model, self.cells_per_square, self._rows, self._columns, self._photons
+        )
+
+    def moves(self, cells: torch.Tensor) -> torch.Tensor:
+        """Return how amplitudes change as the beam moves, (frames, 2, modes), per um."""
+        changes = []
+        for axis in (0, 1):
+            step = torch.zeros(2, device=cells.device)
+            step[axis] = _STEP_UM
+            there, back = (
+                self.with_beam_at(self.off_um + by).amplitudes(cells) for by in (step, -step)
+            )
+            changes.append((there - back) / (2 * _STEP_UM))
+        return torch.stack(changes, dim=1)
 
     def amplitudes(self, cells: torch.Tensor) -> torch.Tensor:
         """Map cells, of the scene's shape, to amplitudes, (frames, modes)."""

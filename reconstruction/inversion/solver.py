@@ -35,6 +35,8 @@ class Solution:
 
     Attributes
     ----------
+    scene
+        Where its frames lie.
     cells
         (rows, columns) of the scene, milled fractions.
     beam
@@ -42,13 +44,14 @@ class Solution:
     misfit
         Of these.
     objective
-        Misfit and prior.
+        Misfit and priors.
     steps
         Taken so far.
     converged
         Whether another step would change nothing that matters.
     """
 
+    scene: Scene
     cells: torch.Tensor
     beam: Beam
     misfit: Misfit
@@ -58,12 +61,12 @@ class Solution:
 
 
 def solve(
-    photons: Photons, scene: Scene, prior: Prior, start: Solution, most_steps: int
+    photons: Photons, prior: Prior, start: Solution, most_steps: int
 ) -> Iterator[Solution]:
     """Go on from a solution until it has converged, or for so many steps."""
     solution = start
     for _ in range(most_steps):
-        solution = step(photons, scene, prior, solution)
+        solution = step(photons, prior, solution)
         yield solution
         if solution.converged:
             break
@@ -74,14 +77,17 @@ def begin(
 ) -> Solution:
     """Return the solution that some cells are."""
     found = misfit(photons, scene.model, scene.amplitudes(cells), beam)
-    return Solution(cells, beam, found, found.value + float(prior(cells)[0]), 0, False)
+    objective = found.value + float(prior(cells)[0])
+    if photons.place_spread_um:
+        off = (scene.off_um - photons.off_um) / photons.place_spread_um
+        objective += float(off.square().sum()) / 2
+    return Solution(scene, cells, beam, found, objective, 0, False)
 
 
-def step(photons: Photons, scene: Scene, prior: Prior, solution: Solution) -> Solution:
+def step(photons: Photons, prior: Prior, solution: Solution) -> Solution:
     """Take one step of Gauss-Newton."""
-    cells, beam = solution.cells, solution.beam
-    amplitudes = scene.amplitudes(cells)
-    equations = NormalEquations.at(photons, scene.model, amplitudes, beam, rough=True)
+    scene, cells, beam = solution.scene, solution.cells, solution.beam
+    equations = NormalEquations.at(photons, scene, cells, beam, rough=True)
 
     def expansion(there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         value, slope = equations.misfit(scene.amplitudes(there - cells))
@@ -91,16 +97,19 @@ def step(photons: Photons, scene: Scene, prior: Prior, solution: Solution) -> So
     most = _MOST_INNER // scene.cells_per_square
     iterations = min(_FIRST_INNER * 2**solution.steps, most)
     change = minimise_bounded(expansion, cells, iterations) - cells
-    power = equations.power_step - (equations.power_response * scene.amplitudes(change)).sum(1)
+    power, *place_um = equations.own_change(scene.amplitudes(change)).T
     share = 1.0
     while share >= _SHORTEST:
         moved = replace(beam, power=beam.power + share * power)
-        there = begin(photons, scene, prior, cells + share * change, moved)
+        under = scene
+        if place_um:
+            under = scene.with_beam_at(scene.off_um + share * torch.stack(place_um, dim=1))
+        there = begin(photons, under, prior, cells + share * change, moved)
         gain = solution.objective - there.objective
         if gain > 0:
             stray_e = max(0.0, moved.stray_e + there.misfit.stray_step_e)
             moved = replace(moved, stray_e=stray_e)
-            there = begin(photons, scene, prior, there.cells, moved)
+            there = begin(photons, under, prior, there.cells, moved)
             converged = gain < _LARGEST_GAIN * cells.numel()
             return replace(there, steps=solution.steps + 1, converged=converged)
         share /= 2

@@ -29,7 +29,7 @@ def solved(model, beam, photons, start=0.4, prior="none", most_steps=15):
     scene = scene_of(model, photons)
     cells = scene.cells_of(torch.full((SIDE, SIDE), start))
     first = begin(photons, scene, PRIORS[prior], cells, beam(len(photons)))
-    *_, solution = solve(photons, scene, PRIORS[prior], first, most_steps)
+    *_, solution = solve(photons, PRIORS[prior], first, most_steps)
     inner = slice(scene.reach, -scene.reach)
     return solution.cells[inner, inner].numpy(), solution
 
@@ -58,6 +58,25 @@ def test_positions_that_the_stage_reads_back_are_used(model, beam, take, squares
     assert blind.misfit.chi_squared > knowing.misfit.chi_squared + 0.03
 
 
+def test_places_that_the_stage_does_not_know_are_found(model, beam, take, squares):
+    off_um = 0.02 * torch.randn(SIDE**2, 2, generator=torch.Generator().manual_seed(3))
+    believing = replace(take(squares, off_um), off_um=torch.zeros_like(off_um))
+    _, there = solved(model, beam, believing)
+    photons = replace(believing, place_spread_um=0.03)
+    first = begin(photons, there.scene, PRIORS["none"], there.cells, there.beam)
+    *_, solution = solve(photons, PRIORS["none"], first, 15)
+    assert solution.converged
+    assert there.misfit.chi_squared > 1.02 > solution.misfit.chi_squared + 0.01
+    inner = slice(solution.scene.reach, -solution.scene.reach)
+    assert np.array_equal(solution.cells[inner, inner].numpy() >= 0.5, squares >= 0.5)
+    equations = NormalEquations.at(
+        photons, solution.scene, solution.cells, solution.beam, rough=False
+    )
+    wrong = solution.scene.off_um - off_um
+    assert wrong.square().mean().sqrt() < 0.006
+    assert 0.7 < (wrong / equations.own_spread[:, 1:]).square().mean().sqrt() < 1.3
+
+
 def test_missing_frames_are_borne(model, beam, take, squares):
     photons = take(squares)
     kept = torch.arange(SIDE**2) % 4 != 0
@@ -78,18 +97,18 @@ def test_the_expansion_is_that_of_the_misfit(model, beam, take, squares, rough):
     photons = take(squares)
     scene = scene_of(model, photons)
     light = beam(len(photons), stray_e=0.5)
-    amplitudes = scene.amplitudes(scene.cells_of(torch.from_numpy(squares)))
-    equations = NormalEquations.at(photons, model, amplitudes, light, rough=rough)
+    cells = scene.cells_of(torch.from_numpy(squares))
+    equations = NormalEquations.at(photons, scene, cells, light, rough=rough)
     random = torch.Generator().manual_seed(5)
     step = scene.amplitudes(scene.cells_of(0.01 * torch.randn(SIDE, SIDE, generator=random)))
-    power = equations.power_step - (equations.power_response * step).sum(1)
+    power = equations.own_change(step)[:, 0]
 
     def value(share, step, power):
         moved = replace(light, power=light.power + share * power)
-        return misfit(photons, model, amplitudes + share * step, moved).value
+        return misfit(photons, model, scene.amplitudes(cells) + share * step, moved).value
 
     change, _ = equations.misfit(step)
-    eliminated = value(1, 0 * step, equations.power_step) - value(0, step, power)
+    eliminated = value(1, 0 * step, equations.own_step[:, 0]) - value(0, step, power)
     assert value(1, step, power) - value(0, step, power) == pytest.approx(
         float(change) + eliminated, rel=0.05
     )
