@@ -3,7 +3,8 @@
     python benchmarks/consistency.py
 
 Scans by instruments that differ from what their runs say, read by the scan network as if
-they did not; and where on a star the map of the right instrument is wrong.
+they did not; and where on the star, and on the star of whole squares, the map of the right
+instrument is wrong.
 """
 
 import tempfile
@@ -19,6 +20,7 @@ import zarr
 import opticalnet
 from configs.geometry import SQUARE_UM
 from configs.optics import GaussianBeam, Optics
+from simulation.samples import load_sample
 
 NOMINAL = Optics()
 INSTRUMENTS = {
@@ -47,17 +49,20 @@ def read(folder: Path, sample: str, number: int, optics: Optics) -> opticalnet.R
     return opticalnet.reconstruct(out)
 
 
-def print_rings(squares: opticalnet.SquareMap, truth: np.ndarray) -> None:
+def print_rings(name: str, star: opticalnet.Reconstruction) -> None:
     """Print how much is right at which distance from the centre of a star."""
+    squares, truth = star.squares, star.truth
+    assert truth is not None
     right = squares.is_open == (truth >= 0.5)
     row, column = (np.arange(side) - (side - 1) / 2 for side in truth.shape)
     radius_um = np.hypot(row[:, None], column) * SQUARE_UM
-    print("\n| star, distance from the centre | squares | right |\n|---|---|---|")
+    print(f"\n| {name}, distance from the centre | squares | right |\n|---|---|---|")
     for low, high in pairwise(RINGS_UM):
         ring = (radius_um >= low) & (radius_um < high)
         print(f"| {low:g} to {high:g} um | {ring.sum()} | {right[ring].mean():.3f} |")
     half = np.abs(truth - 0.5) < 1e-6
-    print(f"| milled to exactly one half | {half.sum()} | {right[half].mean():.3f} |")
+    if half.any():
+        print(f"| milled to exactly one half | {half.sum()} | {right[half].mean():.3f} |")
 
 
 def main() -> None:
@@ -78,8 +83,14 @@ def main() -> None:
                 )
                 if sample == "ss" and optics == NOMINAL:
                     star = result
-    assert star.truth is not None
-    print_rings(star.squares, star.truth)
+        print_rings("star", star)
+        whole = Path(folder) / "squares.npy"
+        np.save(whole, load_sample("ss").is_open.astype(np.float64))
+        opticalnet.acquire(str(whole), out=Path(folder) / "squares.zarr")
+        squares = opticalnet.reconstruct(Path(folder) / "squares.zarr")
+        print_rings("star of squares, network", squares)
+        inverted = opticalnet.invert(Path(folder) / "squares.zarr", start=squares)
+        print_rings("star of squares, inversion", inverted)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import opticalnet
 from configs.geometry import SQUARE_NM
 from configs.optics import GaussianBeam, Optics
 
-SEEDS = 1005, 2001
+SEEDS = (1005,)
 NOMINAL = Optics()
 FWHM_NM = GaussianBeam().fwhm_nm
 DRIFT_NM_PER_MIN = 10.0

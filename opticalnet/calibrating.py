@@ -1,4 +1,4 @@
-"""An instrument in one call: from a run of a known sample to optics, with error bars."""
+"""An instrument in one call: from a run to optics, with error bars."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,6 +26,7 @@ from simulation.forward import ForwardModel
 from simulation.samples import Sample, load_sample, make_sample
 from simulation.under_beam import CellsUnderBeam
 
+NOT_TOLD: Final = "NOT IDENTIFIABLE from these frames"
 UNKNOWN: Final = "none"
 """Sample of which nothing is known."""
 _FRAMES: Final = 300
@@ -64,7 +65,7 @@ def calibrate(
     overwrite: bool = False,
     progress: Callable[[int, float], None] = lambda step, chi_squared: None,
 ) -> CalibratedInstrument:
-    """Find beam, distance, aperture, pixel, brightness and stray light of a known sample's run.
+    """Find out from a run what its instrument really is.
 
     Parameters
     ----------
@@ -125,6 +126,11 @@ def calibrate(
             f"calibration: expected a reduced chi-squared up to {LARGEST_CHI_SQUARED}, got"
             f" {found.chi_squared_after:.3f}; is the truth that of this run, and the right way"
             " up? Do window, pixel and aperture agree with [optics]? Nothing was written"
+        )
+    if not any(one.is_told for one in found.quantities):
+        raise ReconstructionError(
+            "calibration: expected frames that tell of the light, these tell nothing; take more"
+            " light, or a sample with more edges. Nothing was written"
         )
     peak = found.instrument.electrons * _open_peak(found.instrument.optics, info.plan.pitch_nm)
     result = CalibratedInstrument(source, found, peak / info.plan.exposure_ms, path)
@@ -210,5 +216,5 @@ def _toml(result: CalibratedInstrument) -> str:
 def said(one: calibration.Fitted) -> str:
     """Say in a line what was found of a quantity."""
     unit = f" {one.unit}" if one.unit else ""
-    doubt = "" if one.is_told else ": NOT IDENTIFIABLE from these frames"
+    doubt = "" if one.is_told else f": {NOT_TOLD}"
     return f"{one.name}: {one.before:.6g} -> {one.after:.6g} +- {one.error:.2g}{unit}{doubt}"

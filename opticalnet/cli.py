@@ -136,11 +136,11 @@ def resolution(
 
 @app.command()
 def calibrate(
-    run: Annotated[str, typer.Argument(help="Path of a run of a known sample.")],
+    run: Annotated[str, typer.Argument(help="Path of a run.")],
     truth: Annotated[
         str | None,
         typer.Option(
-            help="That sample, as --sample of acquire; a simulated run knows its own."
+            help="Its sample, as for acquire; none: unknown. A simulated run knows its own."
         ),
     ] = None,
     instrument: Annotated[
@@ -157,7 +157,7 @@ def calibrate(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Find beam, distance, aperture, pixel and brightness from a run of a known sample."""
+    """Find out from a run what its instrument really is."""
     with interruptible(lambda: f"stopped; {kept(out)}"):
         from opticalnet.calibrate_command import calibrate_run
 

@@ -54,8 +54,9 @@ def invert(
         are few where finer cells are needed.
     refine
         What is found besides the sample: ``light``, width of the beam and defocus;
-        ``aberrations`` too; ``positions`` of the beam, point by point, some 30 nm around where
-        the stage says. Brightness, laser power and stray light always are.
+        ``aberrations`` of the collecting objective, with these; ``positions`` of the beam,
+        point by point, some 30 nm around where the stage says. Power of the laser and stray
+        light always are; brightness and the rest of the optics are believed.
     device
         Where it runs: ``auto``, ``cpu`` or ``cuda``.
     overwrite
@@ -80,14 +81,18 @@ def invert(
     check_refinements(refine)
     first = start.squares.coverage if isinstance(start, Reconstruction) else start
     _check_shape(first, source.info.plan.sample_shape)
-    refined = ", ".join(sorted(refine)) or "nothing"
-    made_from = {"prior": prior or "default", "start": _identity(start), "refined": refined}
+    refinements = {*refine} | ({"light"} if "aberrations" in refine else set[str]())
+    made_from = {
+        "prior": prior or "default",
+        "start": _identity(start),
+        "refinement": ", ".join(sorted(refinements)) or "nothing",
+    }
     if not overwrite:
         check_replaceable(source.path, "inversion", made_from)
     computes_on, warnings = choose_device(device), list[str]()
     began = time.perf_counter()
     light = None
-    if {"light", "aberrations"} & {*refine}:
+    if "light" in refinements:
         light = _light(source, points, first, refine, progress)
     squares = inversion.invert(
         source,
@@ -142,7 +147,7 @@ def _light(
         light_quantities(first.optics, aberrations="aberrations" in refine),
         place_spread_um=PLACE_SPREAD_UM if "positions" in refine else 0.0,
         progress=lambda step, chi_squared: progress(
-            FitStep(1, 1, step, inversion.FINE, chi_squared, of_light=True)
+            FitStep(1, 1, step + 1, inversion.FINE, chi_squared, of_light=True)
         ),
     )
 

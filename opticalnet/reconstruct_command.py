@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self, cast, get_args
+from typing import Any, Self, cast, get_args
 
 from PIL import Image
 from rich.console import Console
@@ -10,7 +10,7 @@ from rich.status import Status
 from rich.table import Table
 
 from configs.errors import ConfigError
-from opticalnet.calibrating import said
+from opticalnet.calibrating import NOT_TOLD, said
 from opticalnet.console import given, open_console, picture_beside, print_json
 from opticalnet.inverting import invert
 from opticalnet.progress import FrameProgress
@@ -18,14 +18,7 @@ from opticalnet.reconstructing import reconstruct
 from opticalnet.reconstructions import NetworkMethod, Reconstruction
 from reconstruction.inversion.inversion import FitStep
 from reconstruction.inversion.priors import PriorName, check_prior
-from reconstruction.inversion.refinements import (
-    PLACE_SPREAD_UM,
-    Refinement,
-    check_refinements,
-)
-
-_TOLD: Final = 0.5
-"""Error of positions, relative to what was expected, up to which frames tell of them."""
+from reconstruction.inversion.refinements import Refinement, check_refinements
 
 
 def reconstruct_run(
@@ -170,13 +163,12 @@ def _summary(result: Reconstruction) -> str:
 def _refined(result: Reconstruction) -> list[str]:
     """Say what was found besides the sample, and what the frames do not tell."""
     lines = [] if result.light is None else [said(one) for one in result.light.quantities]
-    positions_nm = result.inversion and result.inversion.positions_nm
-    if positions_nm:
-        moved, error = positions_nm
-        is_told = error < _TOLD * 1000 * PLACE_SPREAD_UM
-        doubt = "" if is_told else ": NOT IDENTIFIABLE from these frames"
+    positions = result.inversion and result.inversion.positions
+    if positions:
+        doubt = "" if positions.is_told else f": {NOT_TOLD}"
         lines.append(
-            f"positions: {moved:.1f} nm rms from the stage's, +- {error:.1f} nm{doubt}"
+            f"positions: {positions.moved_nm:.1f} nm rms from the stage's,"
+            f" +- {positions.error_nm:.1f} nm{doubt}"
         )
     return lines
 

@@ -128,6 +128,7 @@ class Reconstruction:
     def as_dict(self) -> dict[str, Any]:
         """Return what is kept in the run beside the maps."""
         provenance = self.run.info.provenance
+        positions = self.inversion and self.inversion.positions
         return {
             "run_id": provenance.run_id,
             "simulated": provenance.simulated,
@@ -140,7 +141,7 @@ class Reconstruction:
             "missing": self.missing,
             "unexplained": self.consistency.unexplained,
             "chi_squared": self.inversion and self.inversion.chi_squared,
-            "positions_nm": self.inversion and self.inversion.positions_nm,
+            "positions": positions and asdict(positions),
             "light": self.light and [asdict(one) for one in self.light.quantities],
             "warnings": list(self.warnings),
             "frame": self.frame and self.frame.as_dict(),
@@ -165,9 +166,11 @@ class Reconstruction:
                 "high": high.astype(np.float32),
                 "chi_squared": inversion.of_frames.astype(np.float32),
             }
-            if inversion.positions_nm is not None:
+            if inversion.positions is not None:
                 x, y = inversion.moved_um.astype(np.float32).transpose(2, 0, 1)
                 maps |= {"moved_x_um": x, "moved_y_um": y}
+                x, y = inversion.moved_error_um.astype(np.float32).transpose(2, 0, 1)
+                maps |= {"moved_x_error_um": x, "moved_y_error_um": y}
         images = {name: (image, info.plan.pitch_nm / 1000) for name, image in maps.items()}
         if inversion is not None:
             pixel_um = info.instrument.optics.binned_pixel_nm / 1000

@@ -27,12 +27,14 @@ _APERTURES: Final = (-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06)
 far from the truth in distance and pixel."""
 _MOST_STARTS: Final = 2
 _MOST_STEPS: Final = 10
-STILL: Final = 0.05
+_STILL: Final = 0.05
 """Largest last step, in standard deviations."""
 _TOLD: Final = 0.5
 """Standard deviation, relative to what was expected, up to which frames tell something."""
 _AWAY: Final = 4.0
 """Distance from the start, relative to what was expected, that no instrument has."""
+
+_REMEDY: Final = "is the truth that of this run, and the right way up?"
 
 Amplitudes = Callable[[ForwardModel], torch.Tensor]
 """Of the modes of a model, (n, modes), in what the frames see of the sample."""
@@ -83,7 +85,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class KnownFrames:
-    """Frames of a sample that is known.
+    """Frames of a sample that is known, or taken for known.
 
     Attributes
     ----------
@@ -227,7 +229,7 @@ def _first_steps(
     for by in _APERTURES:
         with suppress(ReconstructionError):  # no such aperture
             step = by * of_aperture
-            there = moved_by(fitted, start, start, step)
+            there = moved_by(fitted, start, start, step, _REMEDY)
             steps.append((frames.chi_squared(there), step))
     steps.sort(key=itemgetter(0))
     return [step for _, step in steps[:_MOST_STARTS]]
@@ -247,25 +249,30 @@ def _descend(
     tuple
         Chi-squared, the instrument, and standard deviations of its quantities.
     """
-    instrument = moved_by(fitted, start, start, step)
+    instrument = moved_by(fitted, start, start, step, _REMEDY)
     for number in range(_MOST_STEPS):
         moved = distances(fitted, start, instrument)
         step, covariance, chi_squared = _step(frames, instrument, fitted, moved)
         progress(number, chi_squared)
-        instrument = moved_by(fitted, start, instrument, step)
+        instrument = moved_by(fitted, start, instrument, step, _REMEDY)
         error = covariance.diagonal().sqrt()
-        if (step.abs() < STILL * error).all():
+        if (step.abs() < _STILL * error).all():
             return chi_squared, instrument, error
     raise ReconstructionError(
-        f"calibration: expected rest after {_MOST_STEPS} steps, got none; is the truth that of"
-        " this run, and the right way up?"
+        f"calibration: expected rest after {_MOST_STEPS} steps, got none; {_REMEDY}"
     )
 
 
 def moved_by(
-    fitted: Sequence[Quantity], start: Instrument, instrument: Instrument, step: torch.Tensor
+    fitted: Sequence[Quantity],
+    start: Instrument,
+    instrument: Instrument,
+    step: torch.Tensor,
+    remedy: str,
 ) -> Instrument:
     """Take a step, from an instrument, in quantities that must stay near those of the start.
+
+    ``remedy`` is what to do if one does not.
 
     Raises
     ------
@@ -281,9 +288,8 @@ def moved_by(
             is_near = False
         if not is_near:
             raise ReconstructionError(
-                f"calibration: expected {quantity.name} near {quantity.read(start):g}"
-                f" {quantity.unit}, it runs away; is the truth that of this run, and the right"
-                " way up?"
+                f"{quantity.name}: expected near {quantity.read(start):g} {quantity.unit}, it"
+                f" runs away; {remedy}"
             )
     return instrument
 

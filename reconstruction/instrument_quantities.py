@@ -9,7 +9,6 @@ from configs.optics import GaussianBeam, Optics
 
 APERTURE: Final = "optics.collection_na"
 BRIGHTNESS: Final = "brightness"
-STRAY: Final = "stray light"
 _ABERRATIONS: Final = {
     "astigmatism, 0 deg": 6,
     "astigmatism, 45 deg": 5,
@@ -72,8 +71,8 @@ class Quantity:
 
 
 def light_quantities(optics: Optics, *, aberrations: bool) -> list[Quantity]:
-    """Return what can be fitted of the beam and of the way to the camera."""
-    geometry = {APERTURE, "optics.pixel_nm", BRIGHTNESS, STRAY}
+    """Return what can be told of the light when the sample is unknown too."""
+    geometry = {APERTURE, "optics.pixel_nm", BRIGHTNESS}
     everything = quantities(optics, aberrations=aberrations)
     return [quantity for quantity in everything if quantity.name not in geometry]
 
@@ -93,7 +92,7 @@ def quantities(optics: Optics, *, aberrations: bool) -> list[Quantity]:
             lambda one, by: replace(one, electrons=one.electrons * math.exp(by)),
         ),
         Quantity(
-            STRAY,
+            "stray light",
             "e per pixel",
             5.0,
             False,

@@ -7,7 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from configs.errors import ConfigError
 from configs.geometry import SQUARE_NM
@@ -19,6 +21,7 @@ from reconstruction.baselines.weights import load_baseline
 from reconstruction.learning import frame_network_task, scan_task
 from reconstruction.learning.plan import EPOCHS
 from reconstruction.load import load_network
+from reconstruction.scan_network import ScanNetwork
 from reconstruction.trained import TrainedFor, TrainingFacts
 from reconstruction.weights_file import Model, read_metadata, shipped_weights
 
@@ -27,6 +30,8 @@ _EPOCH: Final = {
     "frame": frame_network_task.STEPS * frame_network_task.BATCH,
 }
 """Examples of an epoch, as the networks that ship are trained."""
+_COUNTED_SIDE: Final = 16
+"""Of a scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,16 @@ class Candidate:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     @property
+    def multiplications(self) -> int:
+        """Number of them, with an addition each, that a frame takes."""
+        network, side = self.network, self.image_px
+        if not isinstance(network, ScanNetwork):
+            return _multiplications(network, side, side)
+        scan = network.architecture.channels, _COUNTED_SIDE, _COUNTED_SIDE
+        of_frame = _multiplications(network.projection, side**2)
+        return of_frame + _multiplications(network, *scan) // _COUNTED_SIDE**2
+
+    @property
     def length(self) -> str:
         """Epochs that the training had, of those planned, and its share of a full one."""
         if self.training is None:
@@ -158,6 +173,12 @@ def open_candidates(paths: Sequence[Path]) -> list[Candidate]:
         short if times[short.label] == 1 else one
         for short, one in zip(alone, opened, strict=True)
     ]
+
+
+def _multiplications(network: nn.Module, *shape: int) -> int:
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, *shape))
+    return int(counter.get_total_flops()) // 2
 
 
 def _of_file(path: Path) -> list[Candidate]:

@@ -69,6 +69,7 @@ def networks_table(findings: Findings) -> Table:
             [
                 candidate.label,
                 f"{candidate.parameters:,}",
+                f"{candidate.multiplications / 1e6:,.1f}",
                 f"{speeds[candidate.label]:.3g}",
                 candidate.length,
                 candidate.data,
@@ -76,7 +77,17 @@ def networks_table(findings: Findings) -> Table:
         )
         for candidate in findings.candidates
     ]
-    return Table(["", "parameters", "ms a frame", "trained for", "on"], rows)
+    return Table(
+        [
+            "",
+            "parameters",
+            "million multiplications a frame",
+            "ms a frame",
+            "trained for",
+            "on",
+        ],
+        rows,
+    )
 
 
 def squares_of_parts(results: Sequence[Result]) -> dict[ScanKey, NDArray[np.bool_]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from acquisition.plan import ScanPlan
 from acquisition.store import Points
 from reconstruction.inversion.misfit import mean_by_light
+from reconstruction.inversion.refinements import PLACE_SPREAD_UM
 from reconstruction.inversion.tiles import Tile
 from reconstruction.inversion.uncertainty import Spread
 from reconstruction.scan_map import frames_around
@@ -21,6 +22,8 @@ LARGEST_CHI_SQUARED: Final = 1.03
 SURE: Final = 0.95
 """Probability from which a square counts as decided."""
 _ONE_DEVIATION: Final = 0.683
+_TOLD: Final = 0.5
+"""Error of positions, relative to what was believed, up to which frames tell of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,24 @@ class TileMap:
     of_pixels: Float64
     frames: int
     converged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPositions:
+    """How far the beam was from where the stage says, apart from what all have in common.
+
+    Attributes
+    ----------
+    moved_nm, error_nm
+        Root mean squares along an axis: of that distance, a common shift and drift taken away,
+        and of its standard deviation, the sample known.
+    is_told
+        Whether the frames say more of it than was believed.
+    """
+
+    moved_nm: float
+    error_nm: float
+    is_told: bool
 
 
 class InversionMap:
@@ -114,18 +135,21 @@ class InversionMap:
         return float(mean_by_light(*frames))
 
     @property
-    def positions_nm(self) -> tuple[float, float] | None:
-        """Root mean square along an axis of how far positions were moved, and their error.
-
-        ``None`` if the stage was believed.
-        """
-        if np.isnan(self.moved_error_um).all():
+    def positions(self) -> FoundPositions | None:
+        """Where the beam was, in short; ``None`` if the stage was believed."""
+        known = np.isfinite(self.moved_error_um).all(axis=-1)
+        if not known.any():
             return None
-        moved, error = (
-            1000 * float(np.sqrt(np.nanmean(np.square(a))))
-            for a in (self.moved_um, self.moved_error_um)
+        # What is the same for all, or grows along the scan, moves the sample as well.
+        row, column = np.nonzero(known)
+        common = np.stack([np.ones_like(row), row, column], axis=1)
+        moved, *_ = np.linalg.lstsq(common, self.moved_um[known], rcond=None)
+        left_um = self.moved_um[known] - common @ moved
+        moved_nm, error_nm = (
+            1000 * float(np.sqrt(np.square(a).mean()))
+            for a in (left_um, self.moved_error_um[known])
         )
-        return moved, error
+        return FoundPositions(moved_nm, error_nm, error_nm < _TOLD * 1000 * PLACE_SPREAD_UM)
 
     @property
     def is_explained(self) -> bool:

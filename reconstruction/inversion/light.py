@@ -34,7 +34,8 @@ from simulation.forward import ForwardModel
 _FIRST_SOLVING_STEPS: Final = 10
 _SOLVING_STEPS: Final = 3
 """Of the cells, before the first step of the light, and between two."""
-_MOST_STEPS: Final = 12
+_MOST_STEPS: Final = 15
+"""Of the light."""
 _STILL: Final = 0.2
 """Largest last step, in standard deviations; or, if that is larger, """
 _NOTHING: Final = 0.005
@@ -42,12 +43,17 @@ _NOTHING: Final = 0.005
 _PACES: Final = (0.6, 4.0)
 """How far to go, in steps."""
 _FREE: Final = 1e-3
+"""Distance from the bounds of a cell that is free to follow."""
 _LOOSE: Final = 12.0
 """Inverse variance of a cell of which nothing is known: uniform between the bounds."""
 _ROUNDS: Final = 3
 """In which pixels and frames take their parts of a change, one after the other."""
-_ITERATIONS: Final = 200
+_ITERATIONS: Final = 1000
 _RESIDUAL: Final = 1e-3
+"""Of conjugate gradients: at most, and relative."""
+_REMEDY: Final = (
+    "do window, pixel and aperture agree with [optics]? Calibrate with a known sample"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +109,15 @@ def find_light(
         If a quantity runs away, or no rest is found.
     """
     power = torch.ones(len(photons))
-    open_peak_e = instrument.electrons * scene.model.open_peak()
     chi_squared, pace = list[float](), _Pace()
-    for number in range(1, _MOST_STEPS + 1):
+    for number in range(_MOST_STEPS):
         beam = Beam(instrument.electrons, power, max(0.0, instrument.stray_e))
         first = begin(photons, scene, prior, cells, beam)
         steps = _SOLVING_STEPS if chi_squared else _FIRST_SOLVING_STEPS
         *_, solution = solve(photons, prior, first, steps)
         chi_squared.append(solution.misfit.chi_squared)
         progress(number, chi_squared[-1])
-        instrument = replace(instrument, stray_e=solution.beam.stray_e)
+        instrument, solution = _with_its_brightness(instrument, solution)
         power = solution.beam.power
         far = distances(fitted, start, instrument)
         step = _Step.of(photons, prior, solution, instrument, fitted, far)
@@ -121,9 +126,9 @@ def find_light(
             quantities = fitted_of(fitted, start, instrument, error)
             ends = chi_squared[0], chi_squared[-1]
             found = Calibration(instrument, quantities, *ends, len(photons))
-            return FoundLight(found, solution, number)
+            return FoundLight(found, solution, number + 1)
         by = pace.longer(step.by)
-        instrument = moved_by(fitted, start, instrument, by)
+        instrument = moved_by(fitted, start, instrument, by, _REMEDY)
         cells = (solution.cells - step.follow(by)).clamp(0, 1)
         model = ForwardModel(
             instrument.optics,
@@ -131,14 +136,26 @@ def find_light(
             cells=scene.model.cells,
             faintest=FAINTEST,
         )
-        # What an open area shows was measured; frames say nothing of it, as cells may be open
-        # by any part.
-        instrument = replace(instrument, electrons=open_peak_e / model.open_peak())
         scene = solution.scene.with_model(model)
     raise ReconstructionError(
-        f"light: expected rest after {_MOST_STEPS} steps, got none; calibrate the instrument"
-        " with a known sample"
+        f"light: expected rest after {_MOST_STEPS} steps, got none; {_REMEDY}"
     )
+
+
+def _with_its_brightness(
+    instrument: Instrument, solution: Solution
+) -> tuple[Instrument, Solution]:
+    """Leave to frames only what makes them brighter or dimmer than others.
+
+    Brightness is free meanwhile: it must not pull at the light, whatever was believed of it.
+    """
+    beam = solution.beam
+    mean = float(beam.power.mean())
+    instrument = replace(
+        instrument, electrons=instrument.electrons * mean, stray_e=beam.stray_e
+    )
+    beam = replace(beam, electrons=instrument.electrons, power=beam.power / mean)
+    return instrument, replace(solution, beam=beam)
 
 
 class _Pace:
@@ -197,9 +214,9 @@ class _Step:
         drag = torch.stack([_solved(bent, one) for one in mixed]).double()
         slope = free * (scene.spread(equations.slope) - prior(cells)[1])
         expected = torch.tensor([q.expected for q in fitted], dtype=torch.float64)
-        held = torch.einsum("ayx,byx->ab", torch.stack(mixed).double(), drag).cpu()
+        held = torch.einsum("ayx,byx->ab", torch.stack(mixed).double(), drag)
         curvature = change.curvature - (held + held.T) / 2 + torch.diag(expected**-2)
-        rise = change.slope - torch.einsum("ayx,yx->a", drag, slope.double()).cpu()
+        rise = change.slope - torch.einsum("ayx,yx->a", drag, slope.double())
         covariance = torch.linalg.inv(curvature)
         by = covariance @ (rise - far / expected**2)
         return cls(by, covariance.diagonal().sqrt(), drag)
@@ -252,18 +269,17 @@ class _Change:
         own_covariance = torch.linalg.inv(own_weighted @ own.light_e.mT + torch.diag(own.held))
         told = (weight * light_e.square()).sum(0) + RESPONSE_SPREAD**-2
 
-        def without_own(e: torch.Tensor) -> torch.Tensor:
-            part = own_covariance @ (own_weighted @ e[:, :, None])
-            left: torch.Tensor = e - (own.light_e * part).sum(1)
-            return left
+        def of_own(e: torch.Tensor) -> torch.Tensor:
+            part: torch.Tensor = own.light_e * (own_covariance @ (own_weighted @ e[:, :, None]))
+            return part.sum(1)
 
         def adapted(e: torch.Tensor) -> torch.Tensor:
             """Take from a change, (n, pixels), what pixels and frames can take of it."""
-            e = without_own(e)
+            of_pixels = torch.zeros_like(e)
             for _ in range(_ROUNDS):
-                e = e - light_e * ((weight * light_e * e).sum(0) / told)
-                e = without_own(e)
-            return e
+                left = e - of_own(e - of_pixels)
+                of_pixels = light_e * ((weight * light_e * left).sum(0) / told)
+            return e - of_own(e - of_pixels) - of_pixels
 
         seen = KnownFrames(
             photons, _seen(solution), 1000 * scene.model.cell_um, scene.model.cells
@@ -276,11 +292,12 @@ class _Change:
             image = (weight * one).view(-1, side, side) * scale
             pulls.append(scene.model.light_pull(amplitudes, image))
         weighted = torch.stack(left).double() * weight
-        return cls(
-            torch.einsum("anp,bnp->ab", weighted, slopes.double()).cpu(),
-            torch.einsum("anp,np->a", weighted, missing.double()).cpu(),
-            pulls,
-        )
+        # What frames have of their own goes where it is believed to be, photons apart.
+        back = own_covariance @ (own.short * own.held)[:, :, None]
+        believed = (own.light_e * back).sum(1)
+        slope = torch.einsum("anp,np->a", weighted, missing.double())
+        slope -= torch.einsum("anp,np->a", slopes.double() * weight, believed.double())
+        return cls(torch.einsum("anp,bnp->ab", weighted, slopes.double()), slope, pulls)
 
 
 def _solved(bent: Callable[[torch.Tensor], torch.Tensor], wanted: torch.Tensor) -> torch.Tensor:
@@ -294,7 +311,12 @@ def _solved(bent: Callable[[torch.Tensor], torch.Tensor], wanted: torch.Tensor) 
     count = wanted.numel()
     operator = LinearOperator((count, count), matvec=product, dtype=np.float32)
     vector = wanted.flatten().cpu().numpy()
-    found, _ = cg(operator, vector, rtol=_RESIDUAL, maxiter=_ITERATIONS)
+    found, failed = cg(operator, vector, rtol=_RESIDUAL, maxiter=_ITERATIONS)
+    if failed:
+        raise ReconstructionError(
+            f"light: expected cells to follow it after {_ITERATIONS} iterations, they do not;"
+            f" {_REMEDY}"
+        )
     return torch.from_numpy(found).to(wanted).view(wanted.shape)
 
 

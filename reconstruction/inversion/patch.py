@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -13,18 +13,23 @@ from numpy.typing import NDArray
 from acquisition.store import Points, Run
 from configs.errors import ReconstructionError
 from reconstruction.calibration import Calibration
+from reconstruction.consistency import check_consistency
 from reconstruction.instrument_quantities import Instrument, Quantity
 from reconstruction.inversion.inversion import FINE
-from reconstruction.inversion.light import find_light
+from reconstruction.inversion.light import FoundLight, find_light
 from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.priors import PRIORS
 from reconstruction.inversion.scene import FAINTEST, Scene
+from reconstruction.memory import is_of_device
 from simulation.forward import ForwardModel
 from simulation.window import beam_window
 
 _SIDE: Final = 24
 """Points along a side: half a thousand frames say more of the light than is needed."""
 _FEWEST: Final = 100
+"""Frames."""
+_LINES: Final = 100
+"""That are looked at to choose."""
 
 Float64 = NDArray[np.float64]
 
@@ -39,7 +44,7 @@ def light_of_run(
     place_spread_um: float = 0.0,
     progress: Callable[[int, float], None] = lambda step, chi_squared: None,
 ) -> Calibration:
-    """Find the instrument of a run whose sample is unknown.
+    """Find the instrument of a run whose sample is unknown, on the CPU.
 
     Parameters
     ----------
@@ -57,9 +62,13 @@ def light_of_run(
     Raises
     ------
     ReconstructionError
-        If there are too few frames, a quantity runs away, or no rest is found.
+        If there are too few frames, or saturated ones, or no light; a quantity runs away, no
+        rest is found, or memory is too small.
     """
-    rows, columns = _telling(start, points.valid.reshape(start.shape))
+    bad = check_consistency(run, points, run.info.plan.crop(start)).bad_frames
+    if bad:
+        raise ReconstructionError(f"light: expected frames with light to spare; {bad}")
+    rows, columns = chosen_part(run, points)
     photons = Photons.of(run, points, rows, columns, torch.device("cpu"))
     if len(photons) < _FEWEST:
         raise ReconstructionError(
@@ -74,7 +83,7 @@ def light_of_run(
     part = around[rows.start : rows.stop + reach, columns.start : columns.stop + reach]
     coarse = torch.from_numpy(part).float()
     cells = coarse.repeat_interleave(FINE, 0).repeat_interleave(FINE, 1)
-    find = partial(find_light, prior=PRIORS["smooth"], start=first, fitted=fitted)
+    find = partial(_found, prior=PRIORS["smooth"], start=first, fitted=fitted)
     found = find(photons, scene, cells=cells, instrument=first, progress=progress)
     if place_spread_um:
         # Places come last: from too far away they would explain anything.
@@ -88,18 +97,53 @@ def light_of_run(
             progress=lambda step, chi_squared: progress(found.steps + step, chi_squared),
         )
         before = found.calibration.chi_squared_before
-        return replace(further.calibration, chi_squared_before=before)
-    return found.calibration
+        found = replace(
+            further, calibration=replace(further.calibration, chi_squared_before=before)
+        )
+    # What an open area shows was measured; these frames say nothing of it, as cells may be open
+    # by any part.
+    calibration = found.calibration
+    optics = calibration.instrument.optics
+    electrons = run.info.open_peak_e / ForwardModel(optics, pitch_nm).open_peak()
+    return replace(calibration, instrument=replace(calibration.instrument, electrons=electrons))
 
 
-def _telling(start: Float64, valid: NDArray[np.bool_]) -> tuple[range, range]:
-    """Choose rows and columns of the scan where there is most to see."""
+def _found(*args: Any, **kwargs: Any) -> FoundLight:
+    """Call ``find_light``, and explain what a device could not."""
+    try:
+        return find_light(*args, **kwargs)
+    except RuntimeError as error:
+        if not is_of_device(error):
+            raise
+        reason = str(error).splitlines()[0].partition(". ")[0]
+        raise ReconstructionError(
+            f"light: expected memory for {_SIDE} x {_SIDE} frames, got: {reason}; close other"
+            " programs"
+        ) from error
+
+
+def chosen_part(run: Run, points: Points) -> tuple[range, range]:
+    """Return rows and columns of a scan where frames differ most."""
+    brightness = _brightness(run, points)
 
     def told(corner: tuple[int, ...]) -> float:
-        part = tuple(slice(at, at + _SIDE) for at in corner)
-        return float(np.var(start[part]) * valid[part].sum())
+        part = brightness[tuple(slice(at, at + _SIDE) for at in corner)]
+        seen = part[np.isfinite(part)]
+        return float(seen.var() * seen.size) if seen.size else 0.0
 
-    corners = product(*(range(0, max(1, side - _SIDE + 1), _SIDE // 4) for side in start.shape))
+    rows, columns = brightness.shape
+    corners = product(
+        *(range(0, max(1, side - _SIDE + 1), _SIDE // 4) for side in brightness.shape)
+    )
     row, column = max(corners, key=told)
-    rows, columns = start.shape
     return range(row, min(row + _SIDE, rows)), range(column, min(column + _SIDE, columns))
+
+
+def _brightness(run: Run, points: Points) -> Float64:
+    """Return the mean of every frame of some lines, (rows, columns), NaN elsewhere."""
+    plan = run.info.plan
+    brightness = np.full((plan.rows, plan.columns), np.nan)
+    for row in range(0, plan.rows, max(1, plan.rows // _LINES)):
+        line = run.valid_frames(row, points)
+        brightness[row, line.columns] = line.images.mean((1, 2))
+    return brightness

@@ -48,7 +48,6 @@ class Photons:
         rows: range,
         columns: range,
         device: torch.device,
-        place_spread_um: float = 0.0,
     ) -> Self:
         """Read what was measured at some rows and columns of a scan."""
         sensor = run.info.instrument.camera.sensor
@@ -67,7 +66,6 @@ class Photons:
             off_um=torch.cat(off_um).to(device),
             electrons=torch.cat(electrons).to(device),
             added_e2=sensor.added_variance_e2,
-            place_spread_um=place_spread_um,
         )
 
     def __len__(self) -> int:
@@ -79,14 +77,16 @@ class Photons:
         return 1 / (expected_e + self.added_e2)
 
     def deviance(self, expected_e: torch.Tensor, frames: slice) -> torch.Tensor:
-        """Negative logarithm of the likelihood, and zero where all is as expected.
+        """Negative logarithm of the likelihood, up to what is the same whatever is expected.
 
         With the sensor's variance added, electrons are nearly Poisson numbers of that
         much more. Source: Huang et al., Nature Methods 10, 653 (2013).
         """
         expected = expected_e + self.added_e2
-        seen = (self.electrons[frames] + self.added_e2).clamp(min=_LEAST_E)
-        return expected - seen + seen * torch.log(seen / expected)
+        seen = self.electrons[frames] + self.added_e2
+        # Noise takes dark pixels below zero; to cut it off there would make them brighter.
+        least = torch.where(seen > _LEAST_E, seen, self.added_e2)
+        return expected - seen + seen * torch.log(least / expected)
 
     def chi_squared(self, expected_e: torch.Tensor) -> torch.Tensor:
         """Return squared differences over their variance, (n, pixels), per degree of freedom.

@@ -22,13 +22,13 @@ from simulation.streams import Stream, torch_stream
 
 BATCH: Final = 512
 """Frames of a step, on all devices together."""
-STEPS: Final = 300
+STEPS: Final = 600
 """Of an epoch."""
 _LEARNING_RATE: Final = 2e-3
-_WARM_UP_EPOCHS: Final = 1.0
-_POOL_SCANS: Final = 32
+_WARM_UP_EPOCHS: Final = 0.5
+_POOL_SCANS: Final = 48
 """The last ones simulated, that batches are drawn from."""
-_USES: Final = 2
+_USES: Final = 4
 """Steps on what has been simulated before another scan comes."""
 _VALIDATION_SCANS: Final = 8
 

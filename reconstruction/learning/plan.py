@@ -23,12 +23,14 @@ from reconstruction.load import load_network
 from reconstruction.scan_network import ScanNetwork
 from reconstruction.weights_file import shipped_weights
 
-EPOCHS: Final = {"scan": 32, "frame": 72}
+EPOCHS: Final = {"scan": 32, "frame": 56}
 """Epochs that each network is trained for, if nobody says otherwise."""
 FINE_TUNING_EPOCHS: Final = 3
 _FINE_TUNING_STEPS: Final = 200
 _ROUND_ZERNIKES: Final = {1, 4, 11, 22}
 """Noll's numbers of the aberrations that are the same in every direction."""
+_CLOSENESS: Final = {"scan": 2.0, "frame": 4.0}
+"""A single frame can hardly tell what is off, and pays for whatever might be."""
 _BATCHES: Final = {"scan": SCANS, "frame": BATCH}
 
 
@@ -111,7 +113,9 @@ def _with_shapes(plan: NetworkPlan, shapes: Shapes | None) -> NetworkPlan:
 def make_task(plan: NetworkPlan, shapes: Shapes | None = None) -> Task:
     """Make the task of a plan, with its shapes."""
     shown = () if shapes is None else shapes.shown
-    maker = ScanMaker(plan.optics, plan.camera, plan.seed, shapes=shown)
+    maker = ScanMaker(
+        plan.optics, plan.camera, plan.seed, closeness=_CLOSENESS[plan.model], shapes=shown
+    )
     if plan.model == "frame":
         return FrameNetworkTask(maker, plan.epochs, plan.seed)
     if shapes is None:

@@ -5,6 +5,7 @@ that what is learnt from them does not hang on one instrument. Frames are simula
 finer than a square.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -109,6 +110,9 @@ class ScanMaker:
         Points along a side of a scan.
     instruments
         How many there are.
+    closeness
+        How near to nominal they keep: what is off, and how dim the light is, is a uniform
+        share of the most that it may be, to this power.
     shapes
         Shapes on cells, (rows, columns) each, that half of the scans show a part of.
 
@@ -128,10 +132,12 @@ class ScanMaker:
         *,
         side: int = 24,
         instruments: int = 24,
+        closeness: float = 2.0,
         shapes: Sequence[torch.Tensor] = (),
     ) -> None:
         self.nominal = optics
         self.side = side
+        self._closeness = closeness
         self._shapes = shapes
         self._camera = camera
         cell_nm = SQUARE_NM / CELLS_PER_SQUARE
@@ -142,7 +148,7 @@ class ScanMaker:
         self._cells = squares * CELLS_PER_SQUARE
         self._squares = side + squares + 1  # one more, for position errors
         random = torch_stream(seed, Stream.INSTRUMENTS)
-        self.optics = [_varied(optics, random) for _ in range(instruments)]
+        self.optics = [_varied(optics, closeness, random) for _ in range(instruments)]
         self._models = [
             ForwardModel(varied, cell_nm, cells=self._cells) for varied in self.optics
         ]
@@ -162,7 +168,7 @@ class ScanMaker:
 
     def _scan(self, cells: torch.Tensor, random: torch.Generator) -> FreshScan:
         """Simulate a scan of a field of cells."""
-        dimmer = 10 ** (_DIMMER_DECADES * _uniform(random) ** 2)
+        dimmer = 10 ** (_DIMMER_DECADES * _uniform(random) ** self._closeness)
         exposure_ms = _EXPOSURE_MS * _BRIGHTEST / dimmer
         off_um, said_um = self._positions(random)
         model = self._models[int(torch.randint(len(self._models), (1,), generator=random))]
@@ -186,7 +192,7 @@ class ScanMaker:
     def _positions(self, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Where the beam is on its square, and where the stage says it is, (points, 2)."""
         points = self.side**2
-        error_um = _POSITION_ERROR_UM * _uniform(random) ** 2
+        error_um = _POSITION_ERROR_UM * _uniform(random) ** self._closeness
         off_um = error_um * torch.randn(points, 2, generator=random)
         blind_um = _READ_BACK_UM + _BLIND_SHARE * error_um * _uniform(random)
         said_um = off_um + blind_um * torch.randn(points, 2, generator=random)
@@ -229,11 +235,13 @@ class ScanMaker:
         return valid.flatten()
 
 
-def _varied(optics: Optics, random: torch.Generator) -> Optics:
+def _varied(optics: Optics, closeness: float, random: torch.Generator) -> Optics:
     """Draw the optics of an instrument that was meant to have the given ones."""
-    # Squared, as most instruments are nearly what they were meant to be.
     off = {name: _uniform(random, -1, 1) for name in TOLERANCE}
-    shares = {name: 1 + TOLERANCE[name] * share * abs(share) for name, share in off.items()}
+    shares = {
+        name: 1 + TOLERANCE[name] * math.copysign(abs(share) ** closeness, share)
+        for name, share in off.items()
+    }
     values: dict[str, Any] = optics.model_dump()
     values["defocus_wavelengths"] *= shares["defocus_wavelengths"]
     values["collection_na"] = min(

@@ -113,7 +113,7 @@ def test_another_prior_or_start_goes_only_when_told(command: Command, run_copy: 
     assert not (run_copy / "reconstruction" / "network").exists()
     assert command(*alone).code == 0
     with pytest.raises(
-        ReconstructionError, match="the same prior and start and refined, got another"
+        ReconstructionError, match="the same prior and start and refinement, got another"
     ):
         opticalnet.invert(run_copy, prior="binary")
     with pytest.raises(ReconstructionError, match="add --overwrite"):

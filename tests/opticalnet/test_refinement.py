@@ -9,8 +9,9 @@ import zarr
 from command_bench import Command
 
 import opticalnet
-from configs.errors import ConfigError
+from configs.errors import ConfigError, ReconstructionError
 from configs.optics import Optics
+from reconstruction.inversion.patch import chosen_part
 
 INSTRUMENT = """
 name = "elsewhere"
@@ -60,7 +61,7 @@ def test_light_and_positions_are_found_with_the_sample(command: Command, run: Pa
     )
     assert outcome.code == 0
     (said,) = json.loads(outcome.out)["results"]
-    assert said["refined"] == "light, positions"
+    assert said["refinement"] == "light, positions"
     assert said["chi_squared"] < 1.02
     assert said["stitched"]["accuracy"] >= believing.stitched.accuracy
     assert said["stitched"]["accuracy"] > 0.98
@@ -72,11 +73,11 @@ def test_light_and_positions_are_found_with_the_sample(command: Command, run: Pa
         assert abs(found[name]["after"] - value) < 4 * found[name]["error"], name
         assert found[name]["error"] < 0.005 * value
         assert found[name]["is_told"]
-    moved, error = said["positions_nm"]
-    assert 15 < moved < 25
-    assert 3 < error < 7
+    assert 15 < said["positions"]["moved_nm"] < 25
+    assert 3 < said["positions"]["error_nm"] < 7
+    assert said["positions"]["is_told"]
     group = zarr.open_group(run / "reconstruction" / "inversion", mode="r")
-    assert group["moved_x_um/0"].shape == (12, 12)
+    assert group["moved_x_um/0"].shape == group["moved_y_error_um/0"].shape == (12, 12)
 
 
 def test_what_was_found_is_said(command: Command, run: Path) -> None:
@@ -106,9 +107,50 @@ def test_a_sample_that_nobody_knows(tmp_path: Path) -> None:
     run = scan(tmp_path, INSTRUMENT.replace("vibration_nm = 20.0", "vibration_nm = 0.5"))
     found = opticalnet.calibrate(run, "none", out=out)
     names = [one.name for one in found.calibration.quantities]
-    assert names == ["optics.beam.fwhm_nm", "optics.defocus_wavelengths"]
+    assert names == ["optics.beam.fwhm_nm", "optics.defocus_wavelengths", "stray light"]
     assert found.calibration.chi_squared_before > 1.1
     assert found.calibration.chi_squared_after < 1.03
     assert found.calibration.instrument.optics.beam.fwhm_nm == pytest.approx(590, rel=0.01)
-    assert found.open_peak_e_per_ms == pytest.approx(200, rel=0.03)
     assert "Calibrated with 144 frames" in out.read_text()
+
+
+def test_refinements_have_no_order(run: Path) -> None:
+    first = opticalnet.invert(run, refine=("positions", "positions"), overwrite=True)
+    assert first.made_from["refinement"] == "positions"
+    opticalnet.invert(run, refine=("positions",))
+
+
+def test_the_patch_is_where_frames_differ(tmp_path: Path) -> None:
+    squares = np.zeros((24, 48))
+    squares[:, 26:] = np.random.default_rng(1).random((24, 22)) < 0.4
+    np.save(tmp_path / "squares.npy", squares)
+    opticalnet.acquire(str(tmp_path / "squares.npy"), out=tmp_path / "run.zarr")
+    run = opticalnet.Run(tmp_path / "run.zarr")
+    rows, columns = chosen_part(run, run.points())
+    assert len(rows) == len(columns) == 24
+    assert columns.start >= 12
+
+
+def test_a_laser_that_was_off(tmp_path: Path) -> None:
+    np.save(tmp_path / "film.npy", np.zeros((10, 10)))
+    dark = tmp_path / "dark.toml"
+    dark.write_text('name = "dark"\n[optics]\nfilm_amplitude = 0.0\n')
+    run = tmp_path / "run.zarr"
+    opticalnet.acquire(str(tmp_path / "film.npy"), instrument=str(dark), out=run)
+    with pytest.raises(ReconstructionError, match="was the laser on"):
+        opticalnet.calibrate(run, "none", out=tmp_path / "no.toml")
+    assert not (tmp_path / "no.toml").exists()
+
+
+def test_light_that_runs_away(run: Path, tmp_path: Path) -> None:
+    far = Optics().changed(defocus_wavelengths=40.0)
+    with pytest.raises(ReconstructionError, match=r"Calibrate with a known sample|chi-squared"):
+        opticalnet.calibrate(run, "none", optics=far, out=tmp_path / "no.toml")
+    assert not (tmp_path / "no.toml").exists()
+
+
+def test_too_few_frames(tmp_path: Path) -> None:
+    np.save(tmp_path / "few.npy", np.eye(4))
+    opticalnet.acquire(str(tmp_path / "few.npy"), out=tmp_path / "run.zarr")
+    with pytest.raises(ReconstructionError, match="at least 100 valid frames, got 36"):
+        opticalnet.invert(tmp_path / "run.zarr", refine=("light",))

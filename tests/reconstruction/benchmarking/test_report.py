@@ -66,7 +66,7 @@ def test_tables(findings):
     assert same["constant prediction"][0].startswith(f"{100 * max(closed, 1 - closed):.1f} / ")
     networks = rows_of(text, "Networks")
     assert networks["liar, 3 x 3"][0] == "1"
-    assert networks["liar, 3 x 3"][2:] == ["20 of 500 epochs", "nothing"]
+    assert networks["liar, 3 x 3"][3:] == ["20 of 500 epochs", "nothing"]
     target = rows_of(text, "Size of the target")
     assert target["quoted: Transformer, 7 x 7, experiment"] == ["80.0", "52.7"]
     assert "--model NAME" in text.split("## Not evaluated")[1]
@@ -115,6 +115,12 @@ def test_pages_are_whole_and_escaped(tmp_path):
         "| --- | ---: |",
         "| a & b | 1 |",
     ]
+
+
+def test_a_frame_takes_as_many_multiplications_as_there_are_weights() -> None:
+    for candidate in open_candidates([]):
+        weights = sum(p.numel() for p in candidate.network.parameters() if p.ndim > 1)
+        assert candidate.multiplications == weights
 
 
 def test_networks_that_ship_always_take_part():
