@@ -40,6 +40,9 @@ _SQUARES_SUFFICE: Final = 0.01
 """Chi-squared above 1 that squares may leave, """
 _SQUARES_SUFFICE_PER_E: Final = 2e-4
 """or per photo-electron of a frame's pixels if that is less: dim frames hide more."""
+_CHANCE: Final = 6.0
+"""Standard deviations of chi-squared, were all pixels alike, that mean nothing: it hangs on
+the bright ones, which are fewer."""
 _LEAST_GAIN: Final = 0.5
 """Of chi-squared above 1, in a step of squares that suffice."""
 _MOST_STEPS: Final = 12
@@ -260,9 +263,11 @@ def _attempt(
 
 
 def _most_of_squares(misfit: Misfit) -> float:
-    """Return up to which chi-squared squares suffice."""
+    """Return up to which chi-squared squares suffice; few frames leave it to chance."""
     light_e = float(mean_by_light(misfit.light_e, misfit.light_e))
-    return 1 + min(_SQUARES_SUFFICE, _SQUARES_SUFFICE_PER_E * light_e)
+    values = misfit.of_frames.numel() * misfit.of_pixels.numel()
+    chance = _CHANCE * (2 / values) ** 0.5
+    return 1 + max(chance, min(_SQUARES_SUFFICE, _SQUARES_SUFFICE_PER_E * light_e))
 
 
 def _is_stuck(before: Misfit, after: Misfit) -> bool:
