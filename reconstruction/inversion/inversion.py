@@ -4,6 +4,7 @@ Squares come first. Where they do not explain the photons, finer cells do, as th
 sample run through squares.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -266,7 +267,7 @@ def _most_of_squares(misfit: Misfit) -> float:
     """Return up to which chi-squared squares suffice; few frames leave it to chance."""
     light_e = float(mean_by_light(misfit.light_e, misfit.light_e))
     values = misfit.of_frames.numel() * misfit.of_pixels.numel()
-    chance = _CHANCE * (2 / values) ** 0.5
+    chance = _CHANCE * math.sqrt(2 / values)
     return 1 + max(chance, min(_SQUARES_SUFFICE, _SQUARES_SUFFICE_PER_E * light_e))
 
 
