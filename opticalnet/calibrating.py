@@ -17,8 +17,8 @@ from configs.optics import Optics
 from opticalnet.reconstructions import good_points
 from reconstruction import calibration
 from reconstruction.calibration import Calibration, KnownFrames
-from reconstruction.instrument_quantities import Instrument, light_quantities, quantities
-from reconstruction.inversion.inversion import first_map
+from reconstruction.instrument_quantities import light_quantities, quantities
+from reconstruction.inversion.inversion import first_map, instrument_of
 from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED
 from reconstruction.inversion.patch import light_of_run
 from reconstruction.inversion.photons import Photons
@@ -106,8 +106,7 @@ def calibrate(
             f"optics: expected frames of {side_px} px, as in the run, got"
             f" {start_optics.image_px} px; begin with the run's roi_px and binning"
         )
-    electrons = info.open_peak_e / _open_peak(start_optics, info.plan.pitch_nm)
-    first = Instrument(start_optics, electrons, 0.0)
+    first = instrument_of(source, start_optics)
     if truth == UNKNOWN:
         fitted = light_quantities(start_optics, aberrations=aberrations)
         points, start = good_points(source), first_map(info.plan, None)

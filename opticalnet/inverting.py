@@ -81,18 +81,18 @@ def invert(
     check_refinements(refine)
     first = start.squares.coverage if isinstance(start, Reconstruction) else start
     _check_shape(first, source.info.plan.sample_shape)
-    refinements = {*refine} | ({"light"} if "aberrations" in refine else set[str]())
+    refined = {*refine} | ({"light"} if "aberrations" in refine else set[str]())
     made_from = {
         "prior": prior or "default",
         "start": _identity(start),
-        "refinement": ", ".join(sorted(refinements)) or "nothing",
+        "refinement": ", ".join(sorted(refined)) or "nothing",
     }
     if not overwrite:
         check_replaceable(source.path, "inversion", made_from)
     computes_on, warnings = choose_device(device), list[str]()
     began = time.perf_counter()
     light = None
-    if "light" in refinements:
+    if "light" in refined:
         light = _light(source, points, first, refine, progress)
     squares = inversion.invert(
         source,

@@ -18,6 +18,7 @@ from reconstruction.instrument_quantities import APERTURE, Instrument, Quantity
 from reconstruction.inversion.misfit import mean_by_light
 from reconstruction.inversion.normal_equations import POWER_SPREAD
 from reconstruction.inversion.photons import RESPONSE_SPREAD, Photons
+from reconstruction.inversion.refinements import TOLD
 from simulation.forward import ForwardModel
 from simulation.light import Light
 
@@ -29,8 +30,6 @@ _MOST_STARTS: Final = 2
 _MOST_STEPS: Final = 10
 _STILL: Final = 0.05
 """Largest last step, in standard deviations."""
-_TOLD: Final = 0.5
-"""Standard deviation, relative to what was expected, up to which frames tell something."""
 _AWAY: Final = 4.0
 """Distance from the start, relative to what was expected, that no instrument has."""
 
@@ -214,7 +213,7 @@ def fitted_of(
             quantity.read(start),
             value := quantity.read(instrument),
             one_error * (value if quantity.is_relative else 1.0),
-            one_error < _TOLD * quantity.expected,
+            one_error < TOLD * quantity.expected,
         )
         for quantity, one_error in zip(fitted, error.tolist(), strict=True)
     )

@@ -107,6 +107,11 @@ class Memory:
         self._warn(f"{lost} cannot run the network ({said}): the CPU goes on")
 
 
+def reason_of(error: RuntimeError) -> str:
+    """Return how a device failed, in a few words."""
+    return str(error).splitlines()[0].partition(". ")[0]
+
+
 def is_of_device(error: RuntimeError) -> bool:
     """Return whether a device failed, mostly as its memory is too small."""
     said = str(error)

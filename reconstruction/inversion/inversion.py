@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from acquisition.plan import ScanPlan
 from acquisition.store import Points, Run
 from configs.errors import ReconstructionError
+from configs.optics import Optics
 from reconstruction.instrument_quantities import Instrument
 from reconstruction.inversion.inversion_map import InversionMap, TileMap
 from reconstruction.inversion.misfit import Misfit, mean_by_light
@@ -27,7 +28,7 @@ from reconstruction.inversion.scene import FAINTEST, Scene
 from reconstruction.inversion.solver import Solution, begin, solve
 from reconstruction.inversion.tiles import Tile, tiles
 from reconstruction.inversion.uncertainty import spread
-from reconstruction.memory import Warn, is_of_device, warn_in_python
+from reconstruction.memory import Warn, is_of_device, reason_of, warn_in_python
 from simulation.forward import ForwardModel
 from simulation.window import beam_window
 
@@ -235,9 +236,9 @@ def first_map(plan: ScanPlan, start: Float64 | None) -> Float64:
     return np.pad(first, plan.margin)
 
 
-def instrument_of(run: Run) -> Instrument:
-    """Return what a run says of its instrument."""
-    optics, pitch_nm = run.info.instrument.optics, run.info.plan.pitch_nm
+def instrument_of(run: Run, optics: Optics | None = None) -> Instrument:
+    """Return what a run says of its instrument, with other optics if there are some."""
+    optics, pitch_nm = optics or run.info.instrument.optics, run.info.plan.pitch_nm
     electrons = run.info.open_peak_e / ForwardModel(optics, pitch_nm).open_peak()
     return Instrument(optics, electrons, 0.0)
 
@@ -260,7 +261,7 @@ def _attempt(
     except RuntimeError as error:
         if not is_of_device(error):
             raise
-        return None, str(error).splitlines()[0].partition(". ")[0]
+        return None, reason_of(error)
 
 
 def _most_of_squares(misfit: Misfit) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from acquisition.plan import ScanPlan
 from acquisition.store import Points
 from reconstruction.inversion.misfit import mean_by_light
-from reconstruction.inversion.refinements import PLACE_SPREAD_UM
+from reconstruction.inversion.refinements import PLACE_SPREAD_UM, TOLD
 from reconstruction.inversion.tiles import Tile
 from reconstruction.inversion.uncertainty import Spread
 from reconstruction.scan_map import frames_around
@@ -22,8 +22,6 @@ LARGEST_CHI_SQUARED: Final = 1.03
 SURE: Final = 0.95
 """Probability from which a square counts as decided."""
 _ONE_DEVIATION: Final = 0.683
-_TOLD: Final = 0.5
-"""Error of positions, relative to what was believed, up to which frames tell of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,7 @@ class InversionMap:
             1000 * float(np.sqrt(np.square(a).mean()))
             for a in (left_um, self.moved_error_um[known])
         )
-        return FoundPositions(moved_nm, error_nm, error_nm < _TOLD * 1000 * PLACE_SPREAD_UM)
+        return FoundPositions(moved_nm, error_nm, error_nm < TOLD * 1000 * PLACE_SPREAD_UM)
 
     @property
     def is_explained(self) -> bool:

@@ -29,6 +29,7 @@ from reconstruction.inversion.photons import RESPONSE_SPREAD, Photons
 from reconstruction.inversion.priors import Prior
 from reconstruction.inversion.scene import FAINTEST, Scene
 from reconstruction.inversion.solver import Solution, begin, solve
+from reconstruction.inversion.uncertainty import BOUND, VARIANCE
 from simulation.forward import ForwardModel
 
 _FIRST_SOLVING_STEPS: Final = 10
@@ -42,10 +43,6 @@ _NOTHING: Final = 0.005
 """as a part of what was expected."""
 _PACES: Final = (0.6, 4.0)
 """How far to go, in steps."""
-_FREE: Final = 1e-3
-"""Distance from the bounds of a cell that is free to follow."""
-_LOOSE: Final = 12.0
-"""Inverse variance of a cell of which nothing is known: uniform between the bounds."""
 _ROUNDS: Final = 3
 """In which pixels and frames take their parts of a change, one after the other."""
 _ITERATIONS: Final = 1000
@@ -203,12 +200,12 @@ class _Step:
         scene, cells = solution.scene, solution.cells
         equations = NormalEquations.at(photons, scene, cells, solution.beam, rough=True)
         change = _Change.of(photons, solution, instrument, fitted)
-        free = ((cells > _FREE) & (cells < 1 - _FREE)).to(cells)
+        free = ((cells > BOUND) & (cells < 1 - BOUND)).to(cells)
 
         def bent(cells: torch.Tensor) -> torch.Tensor:
             seen = scene.amplitudes(cells)[:, :, None]
             curved = torch.bmm(equations.curvature, seen)[:, :, 0]
-            return free * scene.spread(curved) + _LOOSE * cells
+            return free * scene.spread(curved) + cells / VARIANCE
 
         mixed = [free * scene.spread(pull) for pull in change.pulls]
         drag = torch.stack([_solved(bent, one) for one in mixed]).double()
@@ -266,7 +263,7 @@ class _Change:
         weight = photons.weight(expected_e)
         missing = photons.electrons - expected_e
         own_weighted = own.light_e * weight[:, None]
-        own_covariance = torch.linalg.inv(own_weighted @ own.light_e.mT + torch.diag(own.held))
+        own_covariance = own.covariance(weight)
         told = (weight * light_e.square()).sum(0) + RESPONSE_SPREAD**-2
 
         def of_own(e: torch.Tensor) -> torch.Tensor:
@@ -304,20 +301,19 @@ def _solved(bent: Callable[[torch.Tensor], torch.Tensor], wanted: torch.Tensor) 
     """Return the cells that are bent into what is wanted, by conjugate gradients."""
 
     def product(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        cells = torch.from_numpy(vector).to(wanted).view(wanted.shape)
-        result: NDArray[np.float32] = bent(cells).flatten().cpu().numpy()
+        cells = torch.from_numpy(vector).view(wanted.shape)
+        result: NDArray[np.float32] = bent(cells).flatten().numpy()
         return result
 
     count = wanted.numel()
     operator = LinearOperator((count, count), matvec=product, dtype=np.float32)
-    vector = wanted.flatten().cpu().numpy()
-    found, failed = cg(operator, vector, rtol=_RESIDUAL, maxiter=_ITERATIONS)
+    found, failed = cg(operator, wanted.flatten().numpy(), rtol=_RESIDUAL, maxiter=_ITERATIONS)
     if failed:
         raise ReconstructionError(
             f"light: expected cells to follow it after {_ITERATIONS} iterations, they do not;"
             f" {_REMEDY}"
         )
-    return torch.from_numpy(found).to(wanted).view(wanted.shape)
+    return torch.from_numpy(found).view(wanted.shape)
 
 
 def _seen(solution: Solution) -> Amplitudes:

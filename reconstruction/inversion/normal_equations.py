@@ -22,6 +22,7 @@ _BATCH: Final = 8
 _ROUGH_BATCH: Final = 32
 """Frames at once, as many as stay in a processor's cache."""
 _MOVE_UM: Final = 0.02
+"""Of the beam, between which light is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,12 @@ class Own:
             short += (photons.off_um - scene.off_um)[part].unbind(1)
         prior = torch.tensor(held, device=power.device)
         return cls(torch.stack(light_e, dim=1), prior, torch.stack(short, dim=1))
+
+    def covariance(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return (n, own, own), where electrons count by weights, (n, pixels)."""
+        curvature = (self.light_e * weight[:, None]) @ self.light_e.mT
+        covariance: torch.Tensor = torch.linalg.inv(curvature + torch.diag(self.held))
+        return covariance
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,7 @@ def _expand(
     own = Own.of(photons, scene, amplitudes, moves, beam, part)
     weighted = own.light_e * weight[:, None]
     mixed = torch.stack([pull(e) for e in own.light_e.unbind(1)], dim=1)
-    covariance = torch.linalg.inv(weighted @ own.light_e.mT + torch.diag(own.held))
+    covariance = own.covariance(weight)
     rise = (weighted @ missing[:, :, None])[:, :, 0] + own.short * own.held
     response = covariance @ mixed
     step = (covariance @ rise[:, :, None])[:, :, 0]

@@ -1,10 +1,11 @@
 """The light of a run, from the part of its scan that says most of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,12 +16,12 @@ from configs.errors import ReconstructionError
 from reconstruction.calibration import Calibration
 from reconstruction.consistency import check_consistency
 from reconstruction.instrument_quantities import Instrument, Quantity
-from reconstruction.inversion.inversion import FINE
-from reconstruction.inversion.light import FoundLight, find_light
+from reconstruction.inversion.inversion import FINE, instrument_of
+from reconstruction.inversion.light import find_light
 from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.priors import PRIORS
 from reconstruction.inversion.scene import FAINTEST, Scene
-from reconstruction.memory import is_of_device
+from reconstruction.memory import is_of_device, reason_of
 from simulation.forward import ForwardModel
 from simulation.window import beam_window
 
@@ -83,42 +84,42 @@ def light_of_run(
     part = around[rows.start : rows.stop + reach, columns.start : columns.stop + reach]
     coarse = torch.from_numpy(part).float()
     cells = coarse.repeat_interleave(FINE, 0).repeat_interleave(FINE, 1)
-    find = partial(_found, prior=PRIORS["smooth"], start=first, fitted=fitted)
-    found = find(photons, scene, cells=cells, instrument=first, progress=progress)
-    if place_spread_um:
-        # Places come last: from too far away they would explain anything.
-        photons = replace(photons, place_spread_um=place_spread_um)
-        there, instrument = found.solution, found.calibration.instrument
-        further = find(
-            photons,
-            there.scene,
-            cells=there.cells,
-            instrument=instrument,
-            progress=lambda step, chi_squared: progress(found.steps + step, chi_squared),
-        )
-        before = found.calibration.chi_squared_before
-        found = replace(
-            further, calibration=replace(further.calibration, chi_squared_before=before)
-        )
+    find = partial(find_light, prior=PRIORS["smooth"], start=first, fitted=fitted)
+    with _memory_explained():
+        found = find(photons, scene, cells=cells, instrument=first, progress=progress)
+        if place_spread_um:
+            # Places come last: from too far away they would explain anything.
+            further = find(
+                replace(photons, place_spread_um=place_spread_um),
+                found.solution.scene,
+                cells=found.solution.cells,
+                instrument=found.calibration.instrument,
+                progress=lambda step, chi_squared: progress(found.steps + step, chi_squared),
+            )
+            before = found.calibration.chi_squared_before
+            calibration = replace(further.calibration, chi_squared_before=before)
+        else:
+            calibration = found.calibration
     # What an open area shows was measured; these frames say nothing of it, as cells may be open
     # by any part.
-    calibration = found.calibration
-    optics = calibration.instrument.optics
-    electrons = run.info.open_peak_e / ForwardModel(optics, pitch_nm).open_peak()
-    return replace(calibration, instrument=replace(calibration.instrument, electrons=electrons))
+    return replace(calibration, instrument=_as_bright(run, calibration.instrument))
 
 
-def _found(*args: Any, **kwargs: Any) -> FoundLight:
-    """Call ``find_light``, and explain what a device could not."""
+def _as_bright(run: Run, instrument: Instrument) -> Instrument:
+    """Return an instrument whose open areas are as bright as the run says."""
+    return replace(instrument, electrons=instrument_of(run, instrument.optics).electrons)
+
+
+@contextmanager
+def _memory_explained() -> Iterator[None]:
     try:
-        return find_light(*args, **kwargs)
+        yield
     except RuntimeError as error:
         if not is_of_device(error):
             raise
-        reason = str(error).splitlines()[0].partition(". ")[0]
         raise ReconstructionError(
-            f"light: expected memory for {_SIDE} x {_SIDE} frames, got: {reason}; close other"
-            " programs"
+            f"light: expected memory for {_SIDE} x {_SIDE} frames, got: {reason_of(error)};"
+            " close other programs"
         ) from error
 
 

@@ -42,12 +42,7 @@ class Photons:
 
     @classmethod
     def of(
-        cls,
-        run: Run,
-        points: Points,
-        rows: range,
-        columns: range,
-        device: torch.device,
+        cls, run: Run, points: Points, rows: range, columns: range, device: torch.device
     ) -> Self:
         """Read what was measured at some rows and columns of a scan."""
         sensor = run.info.instrument.camera.sensor

@@ -6,6 +6,8 @@ from typing import Final, Literal, get_args
 from configs.errors import ConfigError
 
 Refinement = Literal["light", "aberrations", "positions"]
+TOLD: Final = 0.5
+"""Error, relative to what was believed, up to which frames tell of something."""
 PLACE_SPREAD_UM: Final = 0.03
 """Standard deviation of the beam's place from where the stage says, where it is looked for."""
 

@@ -11,6 +11,7 @@ from simulation.forward import ForwardModel
 FAINTEST: Final = 5e-4
 """Relative amplitude of the light of a mode, below which it drowns in the noise."""
 _STEP_UM: Final = 0.002
+"""Of the beam, between which amplitudes are compared."""
 
 
 class Scene:

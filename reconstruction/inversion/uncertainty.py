@@ -19,11 +19,12 @@ from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.scene import Scene
 
 Float64 = NDArray[np.float64]
-_BOUND: Final = 1e-3
+BOUND: Final = 1e-3
+"""Distance from a bound of a cell that lies between them."""
 _NO_PUSH: Final = 1e-6
 _TIGHT: Final = 0.03
 """Distance from its bound below which a square counts as known for all others."""
-_VARIANCE: Final = 1 / 12
+VARIANCE: Final = 1 / 12
 """Of a square of which nothing is known: uniform between the bounds."""
 _HALVINGS: Final = 40
 _BATCH: Final = 32
@@ -101,7 +102,7 @@ def spread(
         Of the scene: the most likely ones, and the derivative of the objective there.
     """
     n, reach = scene.cells_per_square, scene.reach
-    inner = (cells > _BOUND) & (cells < 1 - _BOUND)
+    inner = (cells > BOUND) & (cells < 1 - BOUND)
     moving = _of_squares(inner, n).sum(-1)
     free = moving > 0
     # A free square changes by its free cells alone, any other as a whole.
@@ -153,7 +154,7 @@ def deviation(
         at = seen[:, :, None] * (count + 1) + seen[:, None, :]
         curvature.index_add_(0, at.flatten(), bent.double().flatten())
     stiff = curvature.view(count + 1, -1)[:-1, :-1]
-    stiff.diagonal().add_(held[counted].double() + 1 / _VARIANCE)
+    stiff.diagonal().add_(held[counted].double() + 1 / VARIANCE)
     covariance = torch.cholesky_inverse(torch.linalg.cholesky(stiff))
     deviations = torch.zeros(counted.shape, device=held.device)
     deviations[counted] = covariance.diagonal().sqrt().float()
