@@ -86,6 +86,11 @@ class FrameLine:
             off_um(geometry, [(frame.point, frame.readback_um) for frame in valid]),
         )
 
+    def within(self, columns: range) -> Self:
+        """Return what there is of it at some columns."""
+        there = (self.columns >= columns.start) & (self.columns < columns.stop)
+        return type(self)(self.row, self.columns[there], self.images[there], self.off_um[there])
+
 
 def off_um(
     geometry: SampleGeometry, points: Sequence[tuple[ScanPoint, tuple[float, float]]]

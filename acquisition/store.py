@@ -6,10 +6,10 @@ A reader believes the journal and ignores whatever else lies there.
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import zarr
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from acquisition.frame import FrameLine, Status, off_um
+from acquisition.journal import JournalReader
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
 from configs.errors import RunStoreError
@@ -68,6 +69,19 @@ class Points:
     status: NDArray[np.uint8]
     readback_um: NDArray[np.float64]
     crc32: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, scan: int) -> Self:
+        """Return so many points of which nothing has happened yet."""
+        status = np.full(scan, Status.PENDING, np.uint8)
+        return cls(status, np.full((scan, 2), np.nan), np.zeros(scan, np.int64))
+
+    def note(self, record: dict[str, Any]) -> None:
+        """Take a record of the journal."""
+        index = record["index"]
+        self.status[index], self.crc32[index] = record["status"], record["crc32"]
+        if record["readback_um"] is not None:
+            self.readback_um[index] = record["readback_um"]
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -120,35 +134,37 @@ class Run:
 
     def points(self) -> Points:
         """Return the acknowledged points."""
-        scan = len(self.info.plan)
-        status = np.full(scan, Status.PENDING, np.uint8)
-        readback_um = np.full((scan, 2), np.nan)
-        crc32 = np.zeros(scan, np.int64)
+        points = Points.none(len(self.info.plan))
         for record in self.journal():
-            index = record["index"]
-            status[index], crc32[index] = record["status"], record["crc32"]
-            if record["readback_um"] is not None:
-                readback_um[index] = record["readback_um"]
-        return Points(status, readback_um, crc32)
+            points.note(record)
+        return points
 
     def journal(self) -> Iterator[dict[str, Any]]:
         """Yield the records of the journal, one a point; a torn last line is left out."""
-        try:
-            lines = (self.path / "journal.jsonl").read_bytes().split(b"\n")
-        except OSError as error:
-            raise RunStoreError(
-                f"{self.path}: expected a readable journal.jsonl: {error}"
-            ) from error
-        for number, line in enumerate(lines[:-1], 1):
-            try:
-                record = json.loads(line)
-                if not 0 <= record["index"] < len(self.info.plan):
-                    raise ValueError(f"index {record['index']} is not in the scan")
-            except (ValueError, TypeError, KeyError) as error:
-                raise RunStoreError(
-                    f"{self.path}: journal line {number} is damaged: {error}"
-                ) from error
-            yield record
+        return JournalReader(self.path, len(self.info.plan)).records()
+
+    def growing_lines(self, has_ended: Callable[[], bool]) -> Iterator[FrameLine]:
+        """Yield the good frames of every line once it is whole, at the end also of a torn one.
+
+        Parameters
+        ----------
+        has_ended
+            Called whenever there is no more; may wait. Returns whether the scan has ended.
+        """
+        plan = self.info.plan
+        points, left = Points.none(len(plan)), set(range(plan.rows))
+        reader, ended = JournalReader(self.path, len(plan)), False
+        while True:
+            for record in reader.records():
+                points.note(record)
+            taken = (points.status != Status.PENDING).reshape(plan.rows, plan.columns)
+            there = taken.any(axis=1) if ended else taken.all(axis=1)
+            for row in sorted(left & set(np.flatnonzero(there).tolist())):
+                left.remove(row)
+                yield self.valid_frames(row, points)
+            if ended:
+                return
+            ended = has_ended()
 
     def frames(self, row: int) -> NDArray[np.uint16]:
         """Return the camera images of a scan line, (columns, y, x)."""

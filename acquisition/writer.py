@@ -19,6 +19,7 @@ import zarr
 from numpy.typing import NDArray
 
 from acquisition.frame import Frame, LandmarkVisit, Status
+from acquisition.journal import JOURNAL
 from acquisition.plan import ScanPlan
 from acquisition.store import RunInfo
 from configs.errors import RunStoreError
@@ -95,7 +96,7 @@ class RunWriter:
             array = group.create_array("truth", shape=truth.shape, dtype="float32")
             array[:] = truth
         group.attrs["opticalnet"] = self.info.model_dump(mode="json")
-        self._journal = (self.path / "journal.jsonl").open("xb", buffering=0)
+        self._journal = (self.path / JOURNAL).open("xb", buffering=0)
         _sync(self.path / "zarr.json", self.path, self.path.parent)
 
     def _create_landmark(self, group: zarr.Group, visits: int, frames: int) -> None:

@@ -111,13 +111,15 @@ def limit(run: Run) -> float:
     optics, plan = info.instrument.optics, info.plan
     model = ForwardModel(optics, plan.pitch_nm, faintest=5e-4)
     rows, columns = range(plan.rows), range(plan.columns)
-    photons = Photons.of(run, run.points(), rows, columns, CPU)
+    points = run.points()
+    lines = [run.valid_frames(row, points) for row in rows]
+    photons = Photons.of(lines, info.instrument.camera.sensor, CPU)
     scene = Scene(model, 1, rows, columns, photons)
     truth = run.truth
     assert truth is not None
     cells = scene.cells_of(torch.from_numpy(np.pad(truth, plan.margin)))
     beam = Beam(info.open_peak_e / model.open_peak(), torch.ones(len(photons)), 0.0)
-    equations = NormalEquations.at(photons, scene, cells, beam, rough=False)
+    equations = NormalEquations.at(photons, scene, cells, beam)
     ones = torch.ones(scene.shape)
     every = deviation(photons, scene, equations, ones, 0 * ones)
     seen = plan.crop(every[scene.reach : -scene.reach, scene.reach : -scene.reach].numpy())

@@ -3,13 +3,15 @@
     python benchmarks/pictures.py
 
 Writes into docs/pictures/, from one real run of the simulated instrument: preview.png, what
-a terminal of 112 x 37 characters shows in mid-scan; star.png, what one frame at a time, the
+a terminal of 112 x 37 characters shows in mid-scan (the simulated stage, faster than a real
+one, waits there for the first lines to be inverted); star.png, what one frame at a time, the
 whole scan and the inversion make of the finished run, and resolution.png, how fine a structure
 they show (method_pictures.py). And the pictures of the light: light_pictures.py.
 """
 
 import io
 import tempfile
+import time
 from pathlib import Path
 
 import light_pictures
@@ -41,6 +43,9 @@ class MidScan(Preview):
         """Take a frame; at the point, draw what there is of the map."""
         super().frame(frame)
         if frame.point.index == self.point:
+            assert self._inversion is not None
+            while self._inversion.inverted is None:
+                time.sleep(0.1)
             draw(self.console.render_lines(self.render()), PICTURES / "preview.png")
 
 
@@ -81,9 +86,9 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "star.zarr"
-        preview = MidScan(console, torch.device("cpu"), "star.zarr", ask=False)
+        preview = MidScan(console, torch.device("cpu"), str(out), ask=False)
         opticalnet.acquire("ss", grid=7, out=out, observer=preview)
-        preview.end()
+        preview.end(is_complete=True)
         method_pictures.draw(out)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def acquire_run(options: dict[str, Any], device: str, *, json: bool) -> None:
 
         ask = console.is_terminal and sys.stdin.isatty() and not json
         preview = _open_preview(console, device, out, ask=ask)
-        screen.callback(preview.end)
+        screen.push(partial(_end, preview))
         result = acquire(**options, observer=preview)
     if json:
         print_json(**_facts(result))
@@ -47,6 +48,10 @@ def _open_preview(console: "Console", device: str, out: str | None, *, ask: bool
     from reconstruction.predictor import choose_device
 
     return Preview(console, choose_device(device), out, ask=ask)
+
+
+def _end(preview: "Preview", error: type[BaseException] | None, *_: object) -> None:
+    preview.end(is_complete=error is None)
 
 
 def _stopped(out: str | None, preview: "Preview | None") -> str:

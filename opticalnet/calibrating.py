@@ -18,8 +18,8 @@ from opticalnet.reconstructions import good_points
 from reconstruction import calibration
 from reconstruction.calibration import Calibration, KnownFrames
 from reconstruction.instrument_quantities import light_quantities, quantities
-from reconstruction.inversion.inversion import first_map, instrument_of
 from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED
+from reconstruction.inversion.inverter import first_map, instrument_of
 from reconstruction.inversion.patch import light_of_run
 from reconstruction.inversion.photons import Photons
 from simulation.forward import ForwardModel
@@ -106,7 +106,7 @@ def calibrate(
             f"optics: expected frames of {side_px} px, as in the run, got"
             f" {start_optics.image_px} px; begin with the run's roi_px and binning"
         )
-    first = instrument_of(source, start_optics)
+    first = instrument_of(info, start_optics)
     if truth == UNKNOWN:
         fitted = light_quantities(start_optics, aberrations=aberrations)
         points, start = good_points(source), first_map(info.plan, None)
@@ -169,7 +169,8 @@ def _some(run: Run) -> Photons:
     status = np.full_like(points.status, Status.PENDING)
     status[chosen] = Status.VALID
     few, cpu = replace(points, status=status), torch.device("cpu")
-    return Photons.of(run, few, range(plan.rows), range(plan.columns), cpu)
+    lines = [run.valid_frames(row, few) for row in range(plan.rows)]
+    return Photons.of(lines, run.info.instrument.camera.sensor, cpu)
 
 
 def _places_um(photons: Photons, run: Run) -> np.ndarray:

@@ -4,9 +4,11 @@ import time
 from datetime import timedelta
 from typing import Final
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +16,9 @@ from acquisition.drift import CHOOSING_LOOKS
 from acquisition.frame import Frame, LandmarkVisit, Status
 from acquisition.store import RunInfo
 from opticalnet.dose import photon_energy_nj, photons_per_point
-from opticalnet.half_blocks import HalfBlocks
+from opticalnet.half_blocks import UNDECIDED, HalfBlocks
+from reconstruction.inversion.follower import InversionFollower, Inverted
+from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED
 from reconstruction.live import LiveReconstruction
 
 _FACTS_COLUMNS: Final = 44
@@ -39,22 +43,31 @@ class Dashboard:
         Where the run goes; ``None`` in a dry run.
     live_map
         The map, or in one line why there is none.
+    inversion
+        Of the lines so far, or ``None``.
 
     Attributes
     ----------
     points
         Taken so far, valid or not.
+    waits_for_inversion
+        Whether the scan is over and only the inversion goes on.
     """
 
     def __init__(
-        self, info: RunInfo, out: str | None, live_map: LiveReconstruction | str
+        self,
+        info: RunInfo,
+        out: str | None,
+        live_map: LiveReconstruction | str,
+        inversion: InversionFollower | None = None,
     ) -> None:
         self.points = 0
+        self.waits_for_inversion = False
         self._info = info
         self._out = out
-        self._live_map = live_map
+        self._live_map, self._inversion = live_map, inversion
         self._photons_per_point = photons_per_point(info)
-        self._began = 0.0
+        self._began = self._latest = 0.0
         self._invalid = 0
         self._residual: float | None = None
         landmark = info.plan.landmark
@@ -62,8 +75,9 @@ class Dashboard:
 
     def frame(self, frame: Frame) -> None:
         """Count a frame."""
+        self._latest = time.monotonic()
         if self.points == 0:
-            self._began = time.monotonic()
+            self._began = self._latest
         self.points += 1
         self._invalid += frame.status is not Status.VALID
 
@@ -106,11 +120,19 @@ class Dashboard:
 
     def _map(self, columns: int, lines: int) -> RenderableType:
         picture: RenderableType
-        if isinstance(self._live_map, str):
+        inverted = None if self._inversion is None else self._inversion.inverted
+        known, undecided = None, None
+        if not isinstance(self._live_map, str):
+            known = self._live_map.probability()
+        if inverted is not None:
+            final = np.isfinite(inverted.probability)
+            rest = np.nan if known is None else known
+            known = np.where(final, inverted.probability, rest)
+            undecided = inverted.undecided
+        if known is None:
             picture = Text(f"no live map: {self._live_map}", style="yellow")
         else:
-            known = self._live_map.probability()
-            picture = HalfBlocks(known, max(columns, _LEAST), max(lines, _LEAST))
+            picture = HalfBlocks(known, max(columns, _LEAST), max(lines, _LEAST), undecided)
         grid = self._info.plan.grid
         title = Text(f"{self._info.sample}, {grid} x {grid}")
         return Panel.fit(picture, title=title, border_style="grey37")
@@ -131,9 +153,28 @@ class Dashboard:
         if landmark is not None:
             facts.add_row("drift", f"{self._drift()}, pauses at {landmark.max_residual:.1%}")
         facts.add_row("dose", self._dose())
+        if self._inversion is not None:
+            self._add_inverted(facts, self._inversion.inverted)
         facts.add_row("invalid", Text(str(self._invalid), "red" if self._invalid else ""))
         facts.add_row("run", Text(self._out or "not recorded (dry run)"))
         return facts
+
+    def _add_inverted(self, facts: Table, inverted: Inverted | None) -> None:
+        """Say how far the inversion is, and what it makes of it."""
+        lines = self._info.plan.sample_shape[0]
+        final = 0
+        if inverted is not None:
+            squares = np.isfinite(inverted.probability)
+            final = int(squares.any(axis=1).sum())
+        hint = ", Ctrl-C: enough" if self.waits_for_inversion and final < lines else ""
+        facts.add_row("inverted", f"{final} of {lines} lines{hint}")
+        if inverted is not None:
+            undecided = inverted.undecided.sum() / squares.sum()
+            share = Text(f"{undecided:.1%} ").append("██", Style(color=UNDECIDED))
+            facts.add_row("undecided", share)
+            is_explained = inverted.chi_squared <= LARGEST_CHI_SQUARED
+            said = f"{inverted.chi_squared:.3f}{'' if is_explained else ', NOT EXPLAINED'}"
+            facts.add_row("chi-squared", Text(said, "" if is_explained else "bold red"))
 
     def _dose(self) -> str:
         photons = (self.points + self._landmark_exposures) * self._photons_per_point
@@ -144,6 +185,6 @@ class Dashboard:
         return "not seen yet" if self._residual is None else f"{self._residual:.1%}"
 
     def _rate(self) -> float:
-        """Return points per second since the first."""
-        elapsed = time.monotonic() - self._began
-        return self.points / elapsed if self.points and elapsed > 0 else 0.0
+        """Return points per second, from the first to the latest."""
+        elapsed = self._latest - self._began
+        return (self.points - 1) / elapsed if elapsed > 0 else 0.0

@@ -17,6 +17,7 @@ from reconstruction.instrument_quantities import light_quantities
 from reconstruction.inversion import inversion
 from reconstruction.inversion.inversion import FitStep
 from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED, InversionMap
+from reconstruction.inversion.inverter import FINE, first_map, instrument_of
 from reconstruction.inversion.patch import light_of_run
 from reconstruction.inversion.priors import PriorName, check_prior
 from reconstruction.inversion.refinements import (
@@ -138,16 +139,16 @@ def _light(
     progress: Callable[[FitStep], None],
 ) -> Calibration:
     """Find the light of a run."""
-    plan, first = run.info.plan, inversion.instrument_of(run)
+    plan, first = run.info.plan, instrument_of(run.info)
     return light_of_run(
         run,
         points,
-        inversion.first_map(plan, start),
+        first_map(plan, start),
         first,
         light_quantities(first.optics, aberrations="aberrations" in refine),
         place_spread_um=PLACE_SPREAD_UM if "positions" in refine else 0.0,
         progress=lambda step, chi_squared: progress(
-            FitStep(1, 1, step + 1, inversion.FINE, chi_squared, of_light=True)
+            FitStep(1, 1, step + 1, FINE, chi_squared, of_light=True)
         ),
     )
 

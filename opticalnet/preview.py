@@ -1,5 +1,7 @@
 """Whoever shows a scan while it runs: in a terminal the map as it grows, else plain lines."""
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -12,6 +14,7 @@ from acquisition.frame import Frame, LandmarkVisit
 from acquisition.store import RunInfo
 from configs.errors import OpticalNetError
 from opticalnet.dashboard import Dashboard
+from reconstruction.inversion.follower import InversionFollower
 from reconstruction.live import LiveReconstruction
 from reconstruction.load import frame_predictor, scan_predictor
 
@@ -44,6 +47,7 @@ class Preview:
         self._ask = ask
         self._line_every = 1
         self._live_map: LiveReconstruction | None = None
+        self._inversion: InversionFollower | None = None
         self._dashboard: Dashboard | None = None
         self._screen: Live | None = None
 
@@ -55,7 +59,11 @@ class Preview:
     def begin(self, info: RunInfo) -> None:
         """Learn what is going to be scanned."""
         self._line_every = -(-len(info.plan) // _PLAIN_LINES)
-        self._dashboard = Dashboard(info, self._out, self._open_map(info))
+        live_map = self._open_map(info)
+        if self.console.is_terminal and self._out is not None:
+            path = Path(self._out)
+            self._inversion = InversionFollower(path, self._device, warn=self.warning)
+        self._dashboard = Dashboard(info, self._out, live_map, self._inversion)
         if self.console.is_terminal:
             self._screen = self._open_screen()
         elif banner := self._dashboard.banner():
@@ -96,12 +104,21 @@ class Preview:
                 # The old one would draw over the question.
                 self._screen = self._open_screen()
 
-    def end(self) -> None:
-        """Catch up with the map, draw it a last time and leave the terminal as it was."""
+    def end(self, *, is_complete: bool) -> None:
+        """Catch up with the map, draw it a last time and leave the terminal as it was.
+
+        The inversion catches up if the scan is complete, until Ctrl-C says that it is enough.
+        """
         try:
             if self._live_map is not None:
                 self._live_map.finish()
+            if self._inversion is not None and is_complete:
+                with suppress(KeyboardInterrupt):
+                    self._shown.waits_for_inversion = True
+                    self._inversion.finish()
         finally:
+            if self._inversion is not None:
+                self._inversion.stop()
             if self._screen is not None:
                 self._screen.stop()
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from acquisition.frame import FrameLine
 from acquisition.plan import ScanPlan
-from acquisition.store import Points
 from reconstruction.inversion.misfit import mean_by_light
 from reconstruction.inversion.refinements import PLACE_SPREAD_UM, TOLD
 from reconstruction.inversion.tiles import Tile
@@ -77,8 +77,10 @@ class InversionMap:
 
     Parameters
     ----------
-    plan, points
-        Of the scan, and which of its frames are good.
+    plan
+        The scan.
+    image_px
+        Side of its frames.
 
     Attributes
     ----------
@@ -97,10 +99,10 @@ class InversionMap:
         Where the last tile was computed: ``cpu`` or ``cuda``.
     """
 
-    def __init__(self, plan: ScanPlan, points: Points, image_px: int) -> None:
+    def __init__(self, plan: ScanPlan, image_px: int) -> None:
         self._plan = plan
-        self._valid = points.valid.reshape(plan.rows, plan.columns).astype(np.int64)
         shape = (plan.rows, plan.columns)
+        self._valid = np.zeros(shape, np.int64)
         self._coverage, self._width = np.full(shape, np.nan), np.full(shape, np.nan)
         self._free = np.zeros(shape, np.bool_)
         self.of_frames, self._light_e = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -108,6 +110,10 @@ class InversionMap:
         self.moved_error_um = np.full((*shape, 2), np.nan)
         self.of_pixels, self._frames = np.zeros((image_px, image_px)), 0
         self.converged, self.device = True, "cpu"
+
+    def see(self, line: FrameLine) -> None:
+        """Count the frames of a line."""
+        self._valid[line.row, line.columns] = 1
 
     def put(self, tile: Tile, found: TileMap) -> None:
         """Set what a tile says of its squares and frames, and count in what of the pixels."""

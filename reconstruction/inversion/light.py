@@ -198,7 +198,7 @@ class _Step:
     ) -> Self:
         """Find the step from a solution, quantities being so far from where they began."""
         scene, cells = solution.scene, solution.cells
-        equations = NormalEquations.at(photons, scene, cells, solution.beam, rough=True)
+        equations = NormalEquations.at(photons, scene, cells, solution.beam)
         change = _Change.of(photons, solution, instrument, fitted)
         free = ((cells > BOUND) & (cells < 1 - BOUND)).to(cells)
 

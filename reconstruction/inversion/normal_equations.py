@@ -18,8 +18,7 @@ POWER_SPREAD: Final = 0.02
 _EVERY: Final = 2
 """Pixels whose light makes up the curvature: the camera samples light twice as finely as
 light varies, so that the others repeat it."""
-_BATCH: Final = 8
-_ROUGH_BATCH: Final = 32
+_BATCH: Final = 32
 """Frames at once, as many as stay in a processor's cache."""
 _MOVE_UM: Final = 0.02
 """Of the beam, between which light is compared."""
@@ -125,15 +124,14 @@ class NormalEquations:
 
     @classmethod
     @torch.inference_mode()
-    def at(
-        cls, photons: Photons, scene: Scene, cells: torch.Tensor, beam: Beam, *, rough: bool
-    ) -> Self:
-        """Expand around the cells of a scene, to the second order only roughly if told so."""
+    def at(cls, photons: Photons, scene: Scene, cells: torch.Tensor, beam: Beam) -> Self:
+        """Expand around the cells of a scene, to the second order roughly."""
         amplitudes = scene.amplitudes(cells)
         moves = scene.moves(cells) if photons.place_spread_um else None
-        expand = partial(_expand, photons, scene, amplitudes, moves, beam, rough=rough)
-        batch = _ROUGH_BATCH if rough else _BATCH
-        parts = [expand(slice(start, start + batch)) for start in range(0, len(photons), batch)]
+        expand = partial(_expand, photons, scene, amplitudes, moves, beam)
+        parts = [
+            expand(slice(start, start + _BATCH)) for start in range(0, len(photons), _BATCH)
+        ]
         return cls(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def misfit(self, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -153,8 +151,6 @@ def _expand(
     moves: torch.Tensor | None,
     beam: Beam,
     part: slice,
-    *,
-    rough: bool,
 ) -> tuple[torch.Tensor, ...]:
     model, amplitudes = scene.model, amplitudes[part]
     light = model.light(amplitudes)
@@ -166,8 +162,7 @@ def _expand(
     def pull(e: torch.Tensor) -> torch.Tensor:
         return model.light_pull(amplitudes, (weight * e).view_as(light) * scale)
 
-    light_gradient = model.rough_gradient if rough else model.light_gradient
-    gradient = light_gradient(amplitudes, _EVERY) * scale[..., None]
+    gradient = model.rough_gradient(amplitudes, _EVERY) * scale[..., None]
     thin = weight.view_as(light)[:, None, ::_EVERY, ::_EVERY] * _EVERY**2
     curvature = torch.bmm((gradient * thin).flatten(2), gradient.flatten(2).mT)
 

@@ -16,7 +16,7 @@ from configs.errors import ReconstructionError
 from reconstruction.calibration import Calibration
 from reconstruction.consistency import check_consistency
 from reconstruction.instrument_quantities import Instrument, Quantity
-from reconstruction.inversion.inversion import FINE, instrument_of
+from reconstruction.inversion.inverter import FINE, instrument_of
 from reconstruction.inversion.light import find_light
 from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.priors import PRIORS
@@ -70,7 +70,8 @@ def light_of_run(
     if bad:
         raise ReconstructionError(f"light: expected frames with light to spare; {bad}")
     rows, columns = chosen_part(run, points)
-    photons = Photons.of(run, points, rows, columns, torch.device("cpu"))
+    lines = [run.valid_frames(row, points).within(columns) for row in rows]
+    photons = Photons.of(lines, run.info.instrument.camera.sensor, torch.device("cpu"))
     if len(photons) < _FEWEST:
         raise ReconstructionError(
             f"light: expected at least {_FEWEST} valid frames, got {len(photons)}; scan more"
@@ -107,7 +108,7 @@ def light_of_run(
 
 def _as_bright(run: Run, instrument: Instrument) -> Instrument:
     """Return an instrument whose open areas are as bright as the run says."""
-    return replace(instrument, electrons=instrument_of(run, instrument.optics).electrons)
+    return replace(instrument, electrons=instrument_of(run.info, instrument.optics).electrons)
 
 
 @contextmanager

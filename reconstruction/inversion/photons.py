@@ -1,12 +1,14 @@
 """What the camera measured in a part of a scan, as photo-electrons."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 import torch
 
-from acquisition.store import Points, Run
+from acquisition.frame import FrameLine
+from configs.instrument import Sensor
 
 RESPONSE_SPREAD: Final = 0.01
 """Relative standard deviation of the pixels' response, where no map of it is known."""
@@ -41,23 +43,18 @@ class Photons:
     place_spread_um: float = 0.0
 
     @classmethod
-    def of(
-        cls, run: Run, points: Points, rows: range, columns: range, device: torch.device
-    ) -> Self:
-        """Read what was measured at some rows and columns of a scan."""
-        sensor = run.info.instrument.camera.sensor
-        at, off_um, electrons = [], [], []
-        for row in rows:
-            line = run.valid_frames(row, points)
-            there = (line.columns >= columns.start) & (line.columns < columns.stop)
-            adu = torch.from_numpy(line.images[there].astype(np.float32)).flatten(1)
-            at += [(row, column) for column in line.columns[there]]
-            off_um.append(torch.from_numpy(np.nan_to_num(line.off_um[there])).float())
+    def of(cls, lines: Iterable[FrameLine], sensor: Sensor, device: torch.device) -> Self:
+        """Take what was measured in some scan lines, one at least."""
+        rows, columns, off_um, electrons = [], [], [], []
+        for line in lines:
+            adu = torch.from_numpy(line.images.astype(np.float32)).flatten(1)
+            rows.append(torch.full((len(adu),), line.row))
+            columns.append(torch.from_numpy(line.columns))
+            off_um.append(torch.from_numpy(np.nan_to_num(line.off_um)).float())
             electrons.append(sensor.electrons(adu))
-        place = torch.tensor(at, dtype=torch.long, device=device).view(-1, 2)
         return cls(
-            rows=place[:, 0],
-            columns=place[:, 1],
+            rows=torch.cat(rows).to(device),
+            columns=torch.cat(columns).to(device),
             off_um=torch.cat(off_um).to(device),
             electrons=torch.cat(electrons).to(device),
             added_e2=sensor.added_variance_e2,

@@ -5,7 +5,7 @@ in the cells; the expansion, with the prior, is minimised within the bounds; a s
 along the way there makes sure that the misfit itself falls; and again from there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,10 +23,10 @@ _LARGEST_GAIN: Final = 0.1
 _STANDSTILL: Final = 0.01
 """Change of every cell below which a step that gains nothing is the end."""
 _SHORTEST: Final = 1 / 32
-_FIRST_INNER: Final = 75
-_MOST_INNER: Final = 300
-"""Iterations within a step, twice as many as in the one before, as early expansions are rough;
-of finer cells, which the prior holds together, a third do."""
+_FEW_ITERATIONS: Final = 75
+"""Within a step, far from the end: expansions are rough there."""
+_MANY_ITERATIONS: Final = 300
+"""The same, close to it; of finer cells, which the prior holds together, a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,21 @@ class Solution:
 
 
 def solve(
-    photons: Photons, prior: Prior, start: Solution, most_steps: int
+    photons: Photons,
+    prior: Prior,
+    start: Solution,
+    most_steps: int,
+    is_close: Callable[[Misfit], bool] = lambda misfit: True,
 ) -> Iterator[Solution]:
-    """Go on from a solution until it has converged, or for so many steps."""
+    """Go on from a solution until it has converged, or for so many steps.
+
+    Close to the end, expansions are worth to be minimised exactly.
+    """
     solution = start
+    many = _MANY_ITERATIONS // start.scene.cells_per_square
     for _ in range(most_steps):
-        solution = step(photons, prior, solution)
+        iterations = many if is_close(solution.misfit) else _FEW_ITERATIONS
+        solution = step(photons, prior, solution, iterations)
         yield solution
         if solution.converged:
             break
@@ -84,18 +93,16 @@ def begin(
     return Solution(scene, cells, beam, found, objective, 0, False)
 
 
-def step(photons: Photons, prior: Prior, solution: Solution) -> Solution:
-    """Take one step of Gauss-Newton."""
+def step(photons: Photons, prior: Prior, solution: Solution, iterations: int) -> Solution:
+    """Take one step of Gauss-Newton, to the minimum of an expansion by so many iterations."""
     scene, cells, beam = solution.scene, solution.cells, solution.beam
-    equations = NormalEquations.at(photons, scene, cells, beam, rough=True)
+    equations = NormalEquations.at(photons, scene, cells, beam)
 
     def expansion(there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         value, slope = equations.misfit(scene.amplitudes(there - cells))
         penalty, pull = prior(there)
         return value + penalty, scene.spread(slope) + pull
 
-    most = _MOST_INNER // scene.cells_per_square
-    iterations = min(_FIRST_INNER * 2**solution.steps, most)
     change = minimise_bounded(expansion, cells, iterations) - cells
     power, *place_um = equations.own_change(scene.amplitudes(change)).T
     share = 1.0

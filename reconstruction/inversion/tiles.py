@@ -28,10 +28,10 @@ class Tile:
     seen_columns: range
 
 
-def tiles(plan: ScanPlan, around: int) -> Iterator[Tile]:
-    """Cut a scan into tiles that see so many points more on every side."""
-    for rows in _pieces(plan.rows):
-        for columns in _pieces(plan.columns):
+def tiles(plan: ScanPlan, around: int, most_rows: int | None = None) -> Iterator[Tile]:
+    """Cut a scan into tiles that see so many points more on every side, row after row."""
+    for rows in _pieces(plan.rows, most_rows or LARGEST_SIDE):
+        for columns in _pieces(plan.columns, LARGEST_SIDE):
             yield Tile(
                 rows,
                 columns,
@@ -40,9 +40,9 @@ def tiles(plan: ScanPlan, around: int) -> Iterator[Tile]:
             )
 
 
-def _pieces(length: int) -> Iterator[range]:
+def _pieces(length: int, most: int) -> Iterator[range]:
     """Cut into as few pieces as possible, nearly equal ones."""
-    count = -(-length // LARGEST_SIDE)
+    count = -(-length // most)
     for piece in range(count):
         yield range(length * piece // count, length * (piece + 1) // count)
 

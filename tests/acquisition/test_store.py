@@ -8,6 +8,7 @@ import pytest
 import zarr
 
 from acquisition.frame import Frame, LandmarkVisit, Status
+from acquisition.journal import JournalReader
 from acquisition.plan import LandmarkSchedule, ScanPlan
 from acquisition.store import Run
 from acquisition.writer import RunWriter, check_output, run_bytes
@@ -57,6 +58,48 @@ def test_a_finished_line_can_be_read_while_the_run_grows(tmp_path, info):
     with writer:
         pass
     assert Run(tmp_path / "run.zarr").points().valid.sum() == 12
+
+
+def test_lines_of_a_growing_run_come_once_they_are_whole(tmp_path, info):
+    points = list(info.plan.points())
+    # What is written each time that there are no more lines; then the scan has ended.
+    parts = iter([points[:20], points[20:27], points[27:40]])
+    path, asked = tmp_path / "run.zarr", []
+    with RunWriter(path, info) as writer:
+
+        def has_ended():
+            asked.append(list(rows))
+            added = next(parts, None)
+            for point in added or ():
+                writer.add(
+                    frame_of(point, Status.INVALID if point.index == 21 else Status.VALID)
+                )
+            if added is None:
+                writer.flush()
+            return added is None
+
+        rows = []
+        for line in Run(path).growing_lines(has_ended):
+            rows.append(line.row)
+            expected = [9 * line.row + c for c in range(9 if line.row < 4 else 4)]
+            assert line.images[:, 0, 0].tolist() == [i for i in expected if i != 21]
+    assert asked == [[], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
+    assert rows == [0, 1, 2, 3, 4]
+
+
+def test_a_torn_record_of_a_growing_run_waits_for_its_rest(tmp_path, info):
+    path = tmp_path / "run.zarr"
+    with RunWriter(path, info) as writer:
+        for point in info.plan.points():
+            writer.add(frame_of(point))
+    journal = path / "journal.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-20])
+    reader = JournalReader(path, len(info.plan))
+    assert [record["index"] for record in reader.records()] == list(range(62))
+    assert list(reader.records()) == []
+    journal.write_bytes(whole)
+    assert [record["index"] for record in reader.records()] == [62]
 
 
 def test_whatever_ends_the_scan_the_line_under_way_is_kept(tmp_path, info):

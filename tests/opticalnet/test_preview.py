@@ -2,14 +2,18 @@
 
 import io
 import json
+import os
 import re
+import signal
+import subprocess
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from command_bench import Command, Open, Terminal, save_mask, taken
+from command_bench import PATIENCE_S, Command, Open, Terminal, save_mask, taken
 from rich.console import Console
 
 import opticalnet
@@ -38,11 +42,17 @@ def drifting(tmp_path: Path) -> Path:
     return path
 
 
-def drawn(probability: np.ndarray, columns: int = 200, lines: int = 100) -> Picture:
+def drawn(
+    probability: np.ndarray,
+    columns: int = 200,
+    lines: int = 100,
+    undecided: np.ndarray | None = None,
+) -> Picture:
     """Colours of the squares that a terminal is told to show."""
     console = Console(file=io.StringIO(), width=columns, color_system="truecolor")
     halves = []
-    for line in console.render_lines(HalfBlocks(probability, columns, lines), pad=False):
+    picture = HalfBlocks(probability, columns, lines, undecided)
+    for line in console.render_lines(picture, pad=False):
         upper, lower = [], []
         for text, style, _ in line:
             assert set(text) == {DRAWN_AS}
@@ -122,6 +132,22 @@ def test_shrinking_averages_what_has_been_seen() -> None:
     ]
 
 
+def test_what_is_mostly_undecided_has_a_colour_of_its_own() -> None:
+    probability = np.linspace(0, 1, 48).reshape(4, 12)
+    undecided = np.zeros((4, 12), bool)
+    undecided[:2, 8:10] = undecided[:2, 4] = undecided[3, 11] = True
+    told = drawn(probability, undecided=undecided)
+    without = drawn(probability)
+    assert np.array_equal(told[~undecided], without[~undecided])
+    colour = told[0, 8]
+    assert (told[undecided] == colour).all()
+    unseen = drawn(np.full((2, 2), np.nan))[0, 0]
+    ramp = drawn(np.linspace(0, 1, 400).reshape(2, 200)).reshape(-1, 3)
+    assert not (np.vstack([ramp, unseen]) == colour).all(axis=1).any()
+    small = drawn(probability, columns=6, undecided=undecided)
+    assert (small == colour).all(axis=2).sum() == 1  # of the three blocks, one is
+
+
 def test_plain_lines_where_there_is_no_terminal(
     command: Command, tmp_path: Path, tall_mask: Path, drifting: Path
 ) -> None:
@@ -192,7 +218,7 @@ def test_a_terminal_that_is_stuck_does_not_stop_the_scan(finished_run: Path) -> 
         image = run.frames(point.row)[point.column]
         preview.frame(opticalnet.Frame(point, image, point.target_um, 0.0, 1, Status.VALID))
     stuck.free.set()
-    preview.end()
+    preview.end(is_complete=True)
     assert preview.points == 64
     assert "64 of 64" in stuck.getvalue()
 
@@ -239,6 +265,9 @@ def test_a_scan_in_a_terminal(terminal: Open, tmp_path: Path, tall_mask: Path) -
         r"drift +\d\.\d%, pauses at 4\.0%\n",
         # 100 points, and 27 + 2 looks of 8 frames at landmarks.
         r"dose +0\.126 nJ \(4e\+08 photons\)\n",
+        r"inverted +8 of 8 lines\n",
+        r"undecided +\d+\.\d% ██\n",
+        r"chi-squared +(0\.99|1\.0[0-2])\d\n",
         r"invalid +0\n",
         r"run +run\.zarr\n",
         r"\n100 of 100 points valid, \d+ s on the instrument's clock",
@@ -256,8 +285,35 @@ def test_a_scan_in_a_terminal(terminal: Open, tmp_path: Path, tall_mask: Path) -
     # One at the beginning, one at the end, and one for each message in between.
     assert 3 <= drawings <= window.seconds() * REDRAWS_PER_S + 2 + text.count("warning:")
 
-    squares = opticalnet.reconstruct(tmp_path / "run.zarr").squares
-    assert np.array_equal(shown(window, 8, 8), drawn(squares.probability))
+    squares = opticalnet.invert(tmp_path / "run.zarr").inversion
+    assert squares is not None
+    expected = drawn(squares.probability, undecided=squares.undecided)
+    assert np.abs(shown(window, 8, 8) - expected).max() <= 16  # one level
+
+
+def somebody_left(process: "subprocess.Popen[bytes]") -> bool:
+    """Whether a process is left of the group that an ended one led."""
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_scan_is_complete_before_its_inversion(
+    terminal: Open, tmp_path: Path, tall_mask: Path
+) -> None:
+    window = terminal("acquire", "--sample", tall_mask, "--out", "run.zarr")
+    window.read_until("Ctrl-C: enough")
+    os.killpg(window.process.pid, signal.SIGINT)  # as a terminal does, to all of them
+    assert window.finish() == 0, window.text
+    assert re.search(r"inverted +0 of 8 lines", window.text), window.text
+    assert "100 of 100 points valid" in window.text
+    assert taken(tmp_path / "run.zarr") == 100
+    deadline_s = time.monotonic() + PATIENCE_S
+    while somebody_left(window.process):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
 
 
 def test_a_small_terminal_and_no(

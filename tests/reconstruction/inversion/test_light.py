@@ -33,7 +33,7 @@ def scene_of(optics, photons, cells=None):
 def settled(photons, scene, cells, beam):
     """Let powers, and places if they are free, follow the light."""
     for _ in range(12):
-        equations = NormalEquations.at(photons, scene, cells, beam, rough=True)
+        equations = NormalEquations.at(photons, scene, cells, beam)
         power, *place_um = equations.own_step.T
         beam = replace(beam, power=beam.power + power)
         if place_um:

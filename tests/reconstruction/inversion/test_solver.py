@@ -69,9 +69,7 @@ def test_places_that_the_stage_does_not_know_are_found(model, beam, take, square
     assert there.misfit.chi_squared > 1.02 > solution.misfit.chi_squared + 0.01
     inner = slice(solution.scene.reach, -solution.scene.reach)
     assert np.array_equal(solution.cells[inner, inner].numpy() >= 0.5, squares >= 0.5)
-    equations = NormalEquations.at(
-        photons, solution.scene, solution.cells, solution.beam, rough=False
-    )
+    equations = NormalEquations.at(photons, solution.scene, solution.cells, solution.beam)
     wrong = solution.scene.off_um - off_um
     assert wrong.square().mean().sqrt() < 0.006
     assert 0.7 < (wrong / equations.own_spread[:, 1:]).square().mean().sqrt() < 1.3
@@ -92,13 +90,12 @@ def test_missing_frames_are_borne(model, beam, take, squares):
     assert abs(solution.misfit.chi_squared - 1) < 0.03
 
 
-@pytest.mark.parametrize("rough", [False, True])
-def test_the_expansion_is_that_of_the_misfit(model, beam, take, squares, rough):
+def test_the_expansion_is_that_of_the_misfit(model, beam, take, squares):
     photons = take(squares)
     scene = scene_of(model, photons)
     light = beam(len(photons), stray_e=0.5)
     cells = scene.cells_of(torch.from_numpy(squares))
-    equations = NormalEquations.at(photons, scene, cells, light, rough=rough)
+    equations = NormalEquations.at(photons, scene, cells, light)
     random = torch.Generator().manual_seed(5)
     step = scene.amplitudes(scene.cells_of(0.01 * torch.randn(SIDE, SIDE, generator=random)))
     power = equations.own_change(step)[:, 0]

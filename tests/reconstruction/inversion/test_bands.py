@@ -1,0 +1,167 @@
+"""A scan is inverted as its lines come, here and in a process of its own."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import opticalnet
+from acquisition.frame import Frame, Status
+from acquisition.store import Run
+from acquisition.writer import RunWriter
+from reconstruction.inversion import bands
+from reconstruction.inversion.bands import BandPredictor
+from reconstruction.inversion.follower import InversionFollower
+from reconstruction.inversion.inversion import invert
+from simulation.threads import one_thread
+
+CPU = torch.device("cpu")
+PATIENCE_S = 120.0
+LINES = 9
+"""Of a band, in these tests."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """36 lines of 7 points."""
+    folder = tmp_path_factory.mktemp("tall")
+    squares = (np.random.default_rng(6).random((34, 5)) < 0.4).astype(np.uint8)
+    np.save(folder / "squares.npy", squares)
+    out = folder / "run.zarr"
+    opticalnet.acquire(str(folder / "squares.npy"), instrument="simulated-still", out=out)
+    return Run(out)
+
+
+@pytest.fixture(scope="module")
+def lines(run):
+    points = run.points()
+    return [run.valid_frames(row, points) for row in range(run.info.plan.rows)]
+
+
+@pytest.fixture
+def predictor(run, monkeypatch):
+    monkeypatch.setattr(bands, "_MOST_LINES", LINES)
+    return lambda: BandPredictor(run.info, CPU)
+
+
+@pytest.fixture
+def whole(predictor, lines):
+    with one_thread():
+        return predicted(predictor(), lines)
+
+
+def predicted(predictor, lines):
+    for line in lines:
+        predictor.consume(line)
+    predictor.finish()
+    return predictor.squares
+
+
+def test_bands_say_what_the_whole_run_says(run, whole):
+    found = invert(run, run.points(), None, CPU)
+    decided = ~(found.undecided | whole.undecided)
+    assert decided.mean() > 0.7
+    assert np.array_equal(whole.is_open[decided], found.is_open[decided])
+    assert np.abs(whole.coverage - found.coverage).mean() < 0.03
+    assert abs(whole.chi_squared - found.chi_squared) < 0.005
+    assert np.array_equal(whole.count, found.count)
+
+
+def test_a_band_is_final_once_all_that_see_it_are_there(run, predictor, lines, whole):
+    growing, around = predictor(), 8
+    with one_thread():
+        for line in lines:
+            growing.consume(line)
+            known = np.isfinite(growing.squares.probability).all(axis=1)
+            # Bands of nine lines; the last needs none beyond, the first has one of margin.
+            there = 36 if line.row == 35 else max(0, (line.row + 1 - around) // LINES * LINES)
+            assert known.sum() == np.clip(there - 1, 0, 34)
+            final = growing.squares.probability[known]
+            assert np.array_equal(final, whole.probability[known])
+
+
+def test_lines_in_any_order_give_the_same_bits(predictor, lines, whole):
+    order = np.random.default_rng(0).permutation(len(lines))
+    with one_thread():
+        shuffled = predicted(predictor(), [lines[n] for n in order])
+    assert np.array_equal(shuffled.probability, whole.probability)
+    assert np.array_equal(shuffled.uncertainty, whole.uncertainty)
+
+
+def test_lines_that_never_come(predictor, lines, whole):
+    there = [line for line in lines if line.row not in {4, 5} and line.row < 26]
+    found = predicted(predictor(), there)
+    assert np.isfinite(found.probability[:28]).all()
+    assert np.isnan(found.probability[28:]).all()  # three squares beyond the last line
+    decided = ~(found.undecided | whole.undecided)[:25]
+    assert decided.mean() > 0.4
+    assert np.array_equal(found.is_open[:25][decided], whole.is_open[:25][decided])
+
+
+def frames_of(run, rows):
+    for row, line in enumerate(run.info.plan.lines()):
+        if row in rows:
+            for point, image in zip(line, run.frames(row), strict=True):
+                yield Frame(point, image, point.target_um, 0.0, 1, Status.VALID)
+
+
+def wait_for(what):
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def test_a_follower_inverts_a_run_while_it_grows(run, tmp_path):
+    said = []
+    with RunWriter(tmp_path / "run.zarr", run.info) as writer:
+        follower = InversionFollower(tmp_path / "run.zarr", CPU, warn=said.append)
+        for frame in frames_of(run, range(21)):  # 12 of a band, 8 around it, and one
+            writer.add(frame)
+        wait_for(lambda: follower.inverted is not None)
+        known = np.isfinite(follower.inverted.probability).all(axis=1)
+        assert known.sum() == 11
+        assert not follower.inverted.undecided[~known].any()
+        for frame in frames_of(run, range(21, 36)):
+            writer.add(frame)
+    follower.finish()
+    assert said == []
+    offline = predicted(BandPredictor(run.info, CPU), lines_of(tmp_path / "run.zarr"))
+    np.testing.assert_allclose(follower.inverted.probability, offline.probability, atol=0.05)
+    assert follower.inverted.chi_squared == pytest.approx(offline.chi_squared, abs=1e-3)
+    follower.stop()
+
+
+def lines_of(path):
+    run = Run(path)
+    points = run.points()
+    return [run.valid_frames(row, points) for row in range(run.info.plan.rows)]
+
+
+def test_a_run_that_cannot_be_read_is_told(tmp_path):
+    said = []
+    follower = InversionFollower(tmp_path / "none.zarr", CPU, warn=said.append)
+    follower.finish()
+    assert said == [f"no live inversion: no run at {tmp_path}/none.zarr; check the path"]
+    assert follower.inverted is None
+
+
+def test_a_process_that_is_killed_is_told(run):
+    said = []
+    follower = InversionFollower(run.path, CPU, warn=said.append)
+    os.kill(follower.process_id, signal.SIGKILL)
+    follower.finish()
+    (told,) = said
+    assert told.startswith("the live inversion ended, exit code -9; the run is safe")
+
+
+def test_a_follower_that_is_stopped_says_nothing(run):
+    said = []
+    follower = InversionFollower(run.path, CPU, warn=said.append)
+    follower.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(follower.process_id, 0)
+    assert said == []
