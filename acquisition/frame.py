@@ -87,7 +87,7 @@ class FrameLine:
         )
 
     def within(self, columns: range) -> Self:
-        """Return what there is of it at some columns."""
+        """Return the frames at some columns."""
         there = (self.columns >= columns.start) & (self.columns < columns.stop)
         return type(self)(self.row, self.columns[there], self.images[there], self.off_um[there])
 

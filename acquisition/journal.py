@@ -17,16 +17,16 @@ class JournalReader:
     ----------
     run
         Path of the run.
-    points
-        Of its scan.
+    scan_points
+        Number of points of its scan.
     """
 
-    def __init__(self, run: Path, points: int) -> None:
-        self._run, self._points = run, points
-        self._bytes = self._lines = 0
+    def __init__(self, run: Path, scan_points: int) -> None:
+        self._run, self._scan_points = run, scan_points
+        self._bytes_read = self._lines_read = 0
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Yield what has been added since; a torn last line waits for the next time.
+        """Yield what was added since the last call; a torn last line waits until it is whole.
 
         Raises
         ------
@@ -34,15 +34,15 @@ class JournalReader:
             If it cannot be read, or a line is damaged.
         """
         for line in self._added():
-            self._bytes += len(line) + 1
-            self._lines += 1
+            self._bytes_read += len(line) + 1
+            self._lines_read += 1
             try:
                 record = json.loads(line)
-                if not 0 <= record["index"] < self._points:
+                if not 0 <= record["index"] < self._scan_points:
                     raise ValueError(f"index {record['index']} is not in the scan")
             except (ValueError, TypeError, KeyError) as error:
                 raise RunStoreError(
-                    f"{self._run}: journal line {self._lines} is damaged: {error}"
+                    f"{self._run}: journal line {self._lines_read} is damaged: {error}"
                 ) from error
             yield record
 
@@ -50,8 +50,8 @@ class JournalReader:
         """Return the whole lines that follow what was read."""
         try:
             with (self._run / JOURNAL).open("rb") as journal:
-                if self._bytes:
-                    journal.seek(self._bytes)
+                if self._bytes_read:  # a pipe, which cannot seek, is read once
+                    journal.seek(self._bytes_read)
                 return journal.read().split(b"\n")[:-1]
         except OSError as error:
             raise RunStoreError(

@@ -52,7 +52,7 @@ class RunInfo(Value):
         return self.instrument.camera.open_peak_e_per_ms * self.plan.exposure_ms
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Points:
     """What happened at each point of a scan; arrays run over the scan index.
 
@@ -71,13 +71,13 @@ class Points:
     crc32: NDArray[np.int64]
 
     @classmethod
-    def none(cls, scan: int) -> Self:
-        """Return so many points of which nothing has happened yet."""
-        status = np.full(scan, Status.PENDING, np.uint8)
-        return cls(status, np.full((scan, 2), np.nan), np.zeros(scan, np.int64))
+    def pending(cls, count: int) -> Self:
+        """Return points of which nothing has happened yet."""
+        status = np.full(count, Status.PENDING, np.uint8)
+        return cls(status, np.full((count, 2), np.nan), np.zeros(count, np.int64))
 
     def note(self, record: dict[str, Any]) -> None:
-        """Take a record of the journal."""
+        """Enter a record of the journal."""
         index = record["index"]
         self.status[index], self.crc32[index] = record["status"], record["crc32"]
         if record["readback_um"] is not None:
@@ -134,7 +134,7 @@ class Run:
 
     def points(self) -> Points:
         """Return the acknowledged points."""
-        points = Points.none(len(self.info.plan))
+        points = Points.pending(len(self.info.plan))
         for record in self.journal():
             points.note(record)
         return points
@@ -143,28 +143,30 @@ class Run:
         """Yield the records of the journal, one a point; a torn last line is left out."""
         return JournalReader(self.path, len(self.info.plan)).records()
 
-    def growing_lines(self, has_ended: Callable[[], bool]) -> Iterator[FrameLine]:
-        """Yield the good frames of every line once it is whole, at the end also of a torn one.
+    def lines(self, points: Points) -> Iterator[FrameLine]:
+        """Yield the good frames of every line."""
+        return (self.valid_frames(row, points) for row in range(self.info.plan.rows))
+
+    def growing_lines(self, wait: Callable[[], object]) -> Iterator[FrameLine]:
+        """Yield the good frames of every line once it is whole, until all have come.
 
         Parameters
         ----------
-        has_ended
-            Called whenever there is no more; may wait. Returns whether the scan has ended.
+        wait
+            Called while nothing new is there.
         """
         plan = self.info.plan
-        points, left = Points.none(len(plan)), set(range(plan.rows))
-        reader, ended = JournalReader(self.path, len(plan)), False
-        while True:
+        points, reader = Points.pending(len(plan)), JournalReader(self.path, len(plan))
+        left = set(range(plan.rows))
+        while left:
             for record in reader.records():
                 points.note(record)
             taken = (points.status != Status.PENDING).reshape(plan.rows, plan.columns)
-            there = taken.any(axis=1) if ended else taken.all(axis=1)
-            for row in sorted(left & set(np.flatnonzero(there).tolist())):
+            for row in sorted(left.intersection(np.flatnonzero(taken.all(axis=1)).tolist())):
                 left.remove(row)
                 yield self.valid_frames(row, points)
-            if ended:
-                return
-            ended = has_ended()
+            if left:
+                wait()
 
     def frames(self, row: int) -> NDArray[np.uint16]:
         """Return the camera images of a scan line, (columns, y, x)."""

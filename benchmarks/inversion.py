@@ -111,9 +111,7 @@ def limit(run: Run) -> float:
     optics, plan = info.instrument.optics, info.plan
     model = ForwardModel(optics, plan.pitch_nm, faintest=5e-4)
     rows, columns = range(plan.rows), range(plan.columns)
-    points = run.points()
-    lines = [run.valid_frames(row, points) for row in rows]
-    photons = Photons.of(lines, info.instrument.camera.sensor, CPU)
+    photons = Photons.of(run.lines(run.points()), info.instrument.camera.sensor, CPU)
     scene = Scene(model, 1, rows, columns, photons)
     truth = run.truth
     assert truth is not None

@@ -2,11 +2,10 @@
 
     python benchmarks/live_inversion.py
 
-Scans of 66 x 66 points with default noise are inverted as in the preview: band by band, from
-nothing, in a process of its own. Frames a second: of a finished run, nothing else running.
-Beside it the inversion of the whole run from nothing, and by how much the two differ: share of
-squares decided otherwise, of those both are sure of, and the root mean square of the difference
-between milled fractions.
+Scans of 66 x 66 points with default noise are inverted as in the preview, band by band, from
+nothing; frames a second with nothing else running. Beside it the inversion of the whole run
+from nothing, and how far the two differ: the share of squares decided differently, how many of
+those both are sure of, and the root mean square difference of the milled fractions.
 
 Then what the scan notices of it: seconds that the same scan takes on this machine with nobody
 watching and with the inversion beside it, in which nothing waits for simulated time.
@@ -23,8 +22,8 @@ import opticalnet
 from acquisition.observer import SilentObserver
 from acquisition.store import Run, RunInfo
 from reconstruction.inversion.bands import BandPredictor
-from reconstruction.inversion.follower import InversionFollower
 from reconstruction.inversion.inversion import invert
+from reconstruction.inversion.live_inversion import LiveInversion
 
 CPU = torch.device("cpu")
 SAMPLES = {"star": "ss", "glyph": "light", "random squares": "block"}
@@ -39,23 +38,17 @@ class Watched(SilentObserver):
 
     def begin(self, info: RunInfo) -> None:
         """Begin to invert."""
-        self.inversion = InversionFollower(self._path, CPU)
+        self.inversion = LiveInversion(self._path, CPU)
 
 
 def compare(name: str, run: Run) -> None:
     """Print a row: a run inverted in bands, and as a whole."""
     began = time.perf_counter()
-    follower = InversionFollower(run.path, CPU)
-    follower.finish()
-    rate = len(run.info.plan) / (time.perf_counter() - began)
     bands = BandPredictor(run.info, CPU)
-    points = run.points()
-    for row in range(run.info.plan.rows):
-        bands.consume(run.valid_frames(row, points))
-    bands.finish()
-    live, whole = bands.squares, invert(run, points, None, CPU)
-    assert follower.inverted is not None
-    np.testing.assert_allclose(follower.inverted.probability, live.probability, atol=0.01)
+    for line in run.lines(run.points()):
+        bands.consume(line)
+    rate = len(run.info.plan) / (time.perf_counter() - began)
+    live, whole = bands.squares, invert(run, run.points(), None, CPU)
     truth = run.truth
     assert truth is not None
     right = [np.mean(found.is_open == (truth >= 0.5)) for found in (live, whole)]
@@ -82,9 +75,10 @@ def main() -> None:
             opticalnet.acquire(sample, out=path, seed=SEED)
             compare(name, Run(path))
         print("\n| scan | s |\n|---|---|")
-        for name in ("alone", "beside the inversion", "alone", "beside the inversion"):
-            path = Path(folder) / f"{time.monotonic_ns()}.zarr"
-            observer = Watched(path) if name != "alone" else SilentObserver()
+        for number, is_watched in enumerate((False, True) * 2):
+            path = Path(folder) / f"scan-{number}.zarr"
+            observer = Watched(path) if is_watched else SilentObserver()
+            name = "beside the inversion" if is_watched else "alone"
             began = time.perf_counter()
             opticalnet.acquire("ss", out=path, seed=SEED, observer=observer)
             print(f"| {name} | {time.perf_counter() - began:.1f} |", flush=True)

@@ -31,6 +31,7 @@ from opticalnet.preview import Preview
 
 COLUMNS, LINES = 112, 37
 CELL = (9, 18)
+PATIENCE_S = 120.0
 INK, PAPER = ColorTriplet(205, 205, 205), ColorTriplet(16, 18, 24)
 
 
@@ -44,7 +45,9 @@ class MidScan(Preview):
         super().frame(frame)
         if frame.point.index == self.point:
             assert self._inversion is not None
+            began_s = time.monotonic()
             while self._inversion.inverted is None:
+                assert time.monotonic() < began_s + PATIENCE_S, "nothing was inverted"
                 time.sleep(0.1)
             draw(self.console.render_lines(self.render()), PICTURES / "preview.png")
 
@@ -88,7 +91,7 @@ def main() -> None:
         out = Path(folder) / "star.zarr"
         preview = MidScan(console, torch.device("cpu"), str(out), ask=False)
         opticalnet.acquire("ss", grid=7, out=out, observer=preview)
-        preview.end(is_complete=True)
+        preview.end()
         method_pictures.draw(out)
 
 

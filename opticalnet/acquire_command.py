@@ -1,8 +1,6 @@
 """The command that scans: `opticalnet acquire`."""
 
 import sys
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +21,23 @@ def acquire_run(options: dict[str, Any], device: str, *, json: bool) -> None:
     options
         As for ``opticalnet.acquire``, which checks them.
     device
-        Where the live network runs: auto, cpu or cuda.
+        Where live network and inversion run: auto, cpu or cuda.
     json
         Whether a script reads stdout.
     """
     console = open_console(json)
     out = None if options["dry_run"] else options["out"]
     preview: Preview | None = None
-    with interruptible(lambda: _stopped(out, preview)), ExitStack() as screen:
+    with interruptible(lambda: _stopped(out, preview)):
         from opticalnet.acquiring import acquire
 
         ask = console.is_terminal and sys.stdin.isatty() and not json
         preview = _open_preview(console, device, out, ask=ask)
-        screen.push(partial(_end, preview))
-        result = acquire(**options, observer=preview)
+        try:
+            result = acquire(**options, observer=preview)
+            preview.catch_up()
+        finally:
+            preview.end()
     if json:
         print_json(**_facts(result))
     else:
@@ -48,10 +49,6 @@ def _open_preview(console: "Console", device: str, out: str | None, *, ask: bool
     from reconstruction.predictor import choose_device
 
     return Preview(console, choose_device(device), out, ask=ask)
-
-
-def _end(preview: "Preview", error: type[BaseException] | None, *_: object) -> None:
-    preview.end(is_complete=error is None)
 
 
 def _stopped(out: str | None, preview: "Preview | None") -> str:

@@ -159,7 +159,7 @@ def _sample(truth: str | Path | None, info: RunInfo) -> Sample:
 
 def _some(run: Run) -> Photons:
     """Read valid frames from all over the scan."""
-    points, plan = good_points(run), run.info.plan
+    points = good_points(run)
     valid = np.flatnonzero(points.valid)
     if len(valid) < _FEWEST:
         raise ReconstructionError(
@@ -169,8 +169,7 @@ def _some(run: Run) -> Photons:
     status = np.full_like(points.status, Status.PENDING)
     status[chosen] = Status.VALID
     few, cpu = replace(points, status=status), torch.device("cpu")
-    lines = [run.valid_frames(row, few) for row in range(plan.rows)]
-    return Photons.of(lines, run.info.instrument.camera.sensor, cpu)
+    return Photons.of(run.lines(few), run.info.instrument.camera.sensor, cpu)
 
 
 def _places_um(photons: Photons, run: Run) -> np.ndarray:

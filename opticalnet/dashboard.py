@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -17,12 +18,11 @@ from acquisition.frame import Frame, LandmarkVisit, Status
 from acquisition.store import RunInfo
 from opticalnet.dose import photon_energy_nj, photons_per_point
 from opticalnet.half_blocks import UNDECIDED, HalfBlocks
-from reconstruction.inversion.follower import InversionFollower, Inverted
-from reconstruction.inversion.inversion_map import LARGEST_CHI_SQUARED
+from reconstruction.inversion.live_inversion import Inverted, LiveInversion
 from reconstruction.live import LiveReconstruction
 
 _FACTS_COLUMNS: Final = 44
-_FACTS_LINES: Final = 10
+_FACTS_LINES: Final = 12
 _FRAME_COLUMNS: Final = 4
 """Borders of the map, and the space within them."""
 _FRAME_LINES: Final = 5
@@ -59,7 +59,7 @@ class Dashboard:
         info: RunInfo,
         out: str | None,
         live_map: LiveReconstruction | str,
-        inversion: InversionFollower | None = None,
+        inversion: LiveInversion | None = None,
     ) -> None:
         self.points = 0
         self.waits_for_inversion = False
@@ -120,15 +120,7 @@ class Dashboard:
 
     def _map(self, columns: int, lines: int) -> RenderableType:
         picture: RenderableType
-        inverted = None if self._inversion is None else self._inversion.inverted
-        known, undecided = None, None
-        if not isinstance(self._live_map, str):
-            known = self._live_map.probability()
-        if inverted is not None:
-            final = np.isfinite(inverted.probability)
-            rest = np.nan if known is None else known
-            known = np.where(final, inverted.probability, rest)
-            undecided = inverted.undecided
+        known, undecided = self._known()
         if known is None:
             picture = Text(f"no live map: {self._live_map}", style="yellow")
         else:
@@ -136,6 +128,19 @@ class Dashboard:
         grid = self._info.plan.grid
         title = Text(f"{self._info.sample}, {grid} x {grid}")
         return Panel.fit(picture, title=title, border_style="grey37")
+
+    def _known(self) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]:
+        """Return what is known of the squares, and which of them are undecided."""
+        of_network = None
+        if not isinstance(self._live_map, str):
+            of_network = self._live_map.probability()
+        inverted = None if self._inversion is None else self._inversion.inverted
+        if inverted is None:
+            return of_network, None
+        known = inverted.probability
+        if of_network is not None:
+            known = np.where(np.isfinite(known), known, of_network)
+        return known, inverted.undecided
 
     def _facts(self) -> RenderableType:
         total = len(self._info.plan)
@@ -162,19 +167,18 @@ class Dashboard:
     def _add_inverted(self, facts: Table, inverted: Inverted | None) -> None:
         """Say how far the inversion is, and what it makes of it."""
         lines = self._info.plan.sample_shape[0]
-        final = 0
-        if inverted is not None:
-            squares = np.isfinite(inverted.probability)
-            final = int(squares.any(axis=1).sum())
-        hint = ", Ctrl-C: enough" if self.waits_for_inversion and final < lines else ""
-        facts.add_row("inverted", f"{final} of {lines} lines{hint}")
-        if inverted is not None:
-            undecided = inverted.undecided.sum() / squares.sum()
-            share = Text(f"{undecided:.1%} ").append("██", Style(color=UNDECIDED))
-            facts.add_row("undecided", share)
-            is_explained = inverted.chi_squared <= LARGEST_CHI_SQUARED
-            said = f"{inverted.chi_squared:.3f}{'' if is_explained else ', NOT EXPLAINED'}"
-            facts.add_row("chi-squared", Text(said, "" if is_explained else "bold red"))
+        done = 0 if inverted is None else inverted.lines
+        facts.add_row("inverted", f"{done} of {lines} lines")
+        if self.waits_for_inversion:
+            facts.add_row("", "Ctrl-C skips the rest")
+        if inverted is None:
+            return
+        share = Text(f"{inverted.undecided_share:.1%} ").append("██", Style(color=UNDECIDED))
+        facts.add_row("undecided", share)
+        chi_squared = Text(f"{inverted.chi_squared:.3f}")
+        if not inverted.is_explained:
+            chi_squared.append(", NOT EXPLAINED").stylize("bold red")
+        facts.add_row("chi-squared", chi_squared)
 
     def _dose(self) -> str:
         photons = (self.points + self._landmark_exposures) * self._photons_per_point

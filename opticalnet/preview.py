@@ -1,6 +1,5 @@
 """Whoever shows a scan while it runs: in a terminal the map as it grows, else plain lines."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ from acquisition.frame import Frame, LandmarkVisit
 from acquisition.store import RunInfo
 from configs.errors import OpticalNetError
 from opticalnet.dashboard import Dashboard
-from reconstruction.inversion.follower import InversionFollower
+from reconstruction.inversion.live_inversion import LiveInversion
 from reconstruction.live import LiveReconstruction
 from reconstruction.load import frame_predictor, scan_predictor
 
@@ -31,7 +30,7 @@ class Preview:
     console
         Where to draw.
     device
-        Where the live network runs.
+        Where live network and inversion run.
     out
         Where the run goes; ``None`` in a dry run.
     ask
@@ -47,7 +46,7 @@ class Preview:
         self._ask = ask
         self._line_every = 1
         self._live_map: LiveReconstruction | None = None
-        self._inversion: InversionFollower | None = None
+        self._inversion: LiveInversion | None = None
         self._dashboard: Dashboard | None = None
         self._screen: Live | None = None
 
@@ -61,8 +60,7 @@ class Preview:
         self._line_every = -(-len(info.plan) // _PLAIN_LINES)
         live_map = self._open_map(info)
         if self.console.is_terminal and self._out is not None:
-            path = Path(self._out)
-            self._inversion = InversionFollower(path, self._device, warn=self.warning)
+            self._inversion = self._open_inversion(Path(self._out))
         self._dashboard = Dashboard(info, self._out, live_map, self._inversion)
         if self.console.is_terminal:
             self._screen = self._open_screen()
@@ -104,21 +102,30 @@ class Preview:
                 # The old one would draw over the question.
                 self._screen = self._open_screen()
 
-    def end(self, *, is_complete: bool) -> None:
-        """Catch up with the map, draw it a last time and leave the terminal as it was.
+    def catch_up(self) -> None:
+        """Wait until network and inversion have seen all of a scan that is complete.
 
-        The inversion catches up if the scan is complete, until Ctrl-C says that it is enough.
+        For the inversion only if somebody is there, whose Ctrl-C says that it is enough.
         """
+        if self._live_map is not None:
+            self._live_map.finish()
+        if self._inversion is not None and self._ask:
+            try:
+                self._shown.waits_for_inversion = True
+                self._inversion.finish()
+            except KeyboardInterrupt:
+                pass
+            finally:
+                self._shown.waits_for_inversion = False
+
+    def end(self) -> None:
+        """Draw the map a last time and leave the terminal as it was."""
         try:
-            if self._live_map is not None:
-                self._live_map.finish()
-            if self._inversion is not None and is_complete:
-                with suppress(KeyboardInterrupt):
-                    self._shown.waits_for_inversion = True
-                    self._inversion.finish()
-        finally:
             if self._inversion is not None:
                 self._inversion.stop()
+            if self._live_map is not None:
+                self._live_map.finish()
+        finally:
             if self._screen is not None:
                 self._screen.stop()
 
@@ -143,6 +150,13 @@ class Preview:
             return str(error)
         self._live_map = LiveReconstruction(predictor, info.plan, impression, warn=self.warning)
         return self._live_map
+
+    def _open_inversion(self, run: Path) -> LiveInversion | None:
+        try:
+            return LiveInversion(run, self._device, warn=self.warning)
+        except OSError as error:
+            self.warning(f"no live inversion: {error}")
+            return None
 
     def _open_screen(self) -> Live:
         screen = Live(

@@ -32,8 +32,9 @@ class BandPredictor:
     ----------
     squares
         The map so far. The band that a square belongs to is inverted once, with the frames
-        around it: what it says is final, and differs from the inversion of the whole run by
-        less than the photons decide.
+        around it; what it says is final.
+    bands_done
+        How many are inverted.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class BandPredictor:
         self.squares = InversionMap(info.plan, info.instrument.optics.image_px)
         self._inverter = Inverter(info, device, warn=warn)
         self._bands = deque(tiles(info.plan, self._inverter.around, _MOST_LINES))
+        self.bands_done = 0
         self._lines: dict[int, FrameLine] = {}
         self._start = first_map(info.plan, None)
 
@@ -56,7 +58,6 @@ class BandPredictor:
 
     def consume(self, line: FrameLine) -> None:
         """Take the valid frames of one scan line; those before it may come later."""
-        self.squares.see(line)
         self._lines[line.row] = line
         while self._bands and self._lines.keys() >= set(self._bands[0].seen_rows):
             self._invert_next()
@@ -71,6 +72,7 @@ class BandPredictor:
         there = (self._lines[row] for row in band.seen_rows if row in self._lines)
         lines = [line.within(band.seen_columns) for line in there]
         found = self._inverter.invert(band, lines, self._start)
+        self.bands_done += 1
         if found is not None:
             self.squares.put(band, found)
         if self._bands:

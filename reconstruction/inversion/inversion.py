@@ -102,11 +102,9 @@ def invert(
     for number, tile in enumerate(all_tiles, 1):
         columns = tile.seen_columns
         lines = [run.valid_frames(row, points).within(columns) for row in tile.seen_rows]
-        for line in lines:
-            found.see(line)
 
-        def tell(solution: Solution, n: int, number: int = number) -> None:
-            chi_squared = solution.misfit.chi_squared
+        def tell(solution: Solution, number: int = number) -> None:
+            n, chi_squared = solution.scene.cells_per_square, solution.misfit.chi_squared
             progress(FitStep(number, len(all_tiles), solution.steps, n, chi_squared))
 
         inverted = inverter.invert(tile, lines, first, tell)

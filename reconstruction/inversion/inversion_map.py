@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acquisition.frame import FrameLine
 from acquisition.plan import ScanPlan
 from reconstruction.inversion.misfit import mean_by_light
 from reconstruction.inversion.refinements import PLACE_SPREAD_UM, TOLD
@@ -102,7 +101,6 @@ class InversionMap:
     def __init__(self, plan: ScanPlan, image_px: int) -> None:
         self._plan = plan
         shape = (plan.rows, plan.columns)
-        self._valid = np.zeros(shape, np.int64)
         self._coverage, self._width = np.full(shape, np.nan), np.full(shape, np.nan)
         self._free = np.zeros(shape, np.bool_)
         self.of_frames, self._light_e = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -110,10 +108,6 @@ class InversionMap:
         self.moved_error_um = np.full((*shape, 2), np.nan)
         self.of_pixels, self._frames = np.zeros((image_px, image_px)), 0
         self.converged, self.device = True, "cpu"
-
-    def see(self, line: FrameLine) -> None:
-        """Count the frames of a line."""
-        self._valid[line.row, line.columns] = 1
 
     def put(self, tile: Tile, found: TileMap) -> None:
         """Set what a tile says of its squares and frames, and count in what of the pixels."""
@@ -198,7 +192,8 @@ class InversionMap:
     @property
     def count(self) -> NDArray[np.int64]:
         """Number of frames whose 7 x 7 squares cover each square."""
-        return self._plan.crop(frames_around(self._valid))
+        there = np.isfinite(self.of_frames).astype(np.int64)
+        return self._plan.crop(frames_around(there))
 
     @property
     def _spread(self) -> Spread:

@@ -5,7 +5,7 @@ sample run through squares.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -50,7 +50,7 @@ _LEAST_GAIN: Final = 0.5
 _MOST_STEPS: Final = 12
 
 
-Progress = Callable[[Solution, int], object]
+OnStep = Callable[[Solution], object]
 
 
 class Inverter:
@@ -63,7 +63,7 @@ class Inverter:
     device
         Where it computes, until its memory does not suffice.
     instrument
-        What it is taken for; ``None``: what the run says.
+        Optics and brightness to assume; ``None``: those of the run.
     prior
         What is believed of cells finer than a square; ``None``: edges are few.
     place_spread_um
@@ -99,9 +99,9 @@ class Inverter:
     def invert(
         self,
         tile: Tile,
-        lines: Iterable[FrameLine],
+        lines: Sequence[FrameLine],
         start: Float64,
-        progress: Progress = lambda *_: None,
+        on_step: OnStep = lambda solution: None,
     ) -> TileMap | None:
         """Invert a tile.
 
@@ -113,8 +113,8 @@ class Inverter:
             What it sees, as far as it is there.
         start
             (rows, columns) of the scan, milled fractions to begin with.
-        progress
-            Called after every step, with the cells along a square.
+        on_step
+            Called after every step.
 
         Returns
         -------
@@ -126,10 +126,9 @@ class Inverter:
         ReconstructionError
             If the CPU too has too little memory.
         """
-        lines = list(lines)
         while True:
             try:
-                return self._invert(tile, lines, start, progress)
+                return self._invert(tile, lines, start, on_step)
             except RuntimeError as error:
                 if not is_of_device(error):
                     raise
@@ -145,7 +144,7 @@ class Inverter:
             self.device = torch.device("cpu")
 
     def _invert(
-        self, tile: Tile, lines: list[FrameLine], start: Float64, progress: Progress
+        self, tile: Tile, lines: Sequence[FrameLine], start: Float64, on_step: OnStep
     ) -> TileMap | None:
         if not any(len(line.columns) for line in lines):
             return None
@@ -157,13 +156,13 @@ class Inverter:
         prior = PRIORS[self._prior or "none"]
         cells, beam = self._cells(scene, tile, start), self._beam(photons)
         solution = begin(photons, scene, prior, cells, beam)
-        solution = self._of_squares(photons, prior, solution, progress)
+        solution = self._of_squares(photons, prior, solution, on_step)
         if self._place_spread_um:
             # Places come after squares: from too far away they would explain anything.
             photons = replace(photons, place_spread_um=self._place_spread_um)
             there = solution.scene, prior, solution.cells, solution.beam
             first = begin(photons, *there)
-            solution = self._of_squares(photons, prior, first, progress)
+            solution = self._of_squares(photons, prior, first, on_step)
         if _suffices(solution.misfit):
             return self._result(tile, photons, prior, solution)
         fine = self._model(FINE, FINE * squares.cells)
@@ -173,7 +172,7 @@ class Inverter:
         solution = begin(photons, scene, prior, cells, solution.beam)
         for further in solve(photons, prior, solution, _MOST_STEPS):
             solution = further
-            progress(solution, FINE)
+            on_step(solution)
         return self._result(tile, photons, prior, solution)
 
     def _model(self, cells_per_square: int, cells: int | None = None) -> ForwardModel:
@@ -185,12 +184,12 @@ class Inverter:
         photons: Photons,
         prior: Prior,
         solution: Solution,
-        progress: Progress,
+        on_step: OnStep,
     ) -> Solution:
         """Go on from a solution until it has converged, or squares will not suffice."""
         for further in solve(photons, prior, solution, _MOST_STEPS, _suffices):
             before, solution = solution, further
-            progress(solution, 1)
+            on_step(solution)
             stuck = _is_stuck(before.misfit, solution.misfit)
             if stuck and not self._place_spread_um:
                 break

@@ -134,10 +134,9 @@ class NormalEquations:
         ]
         return cls(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def misfit(self, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Change of the misfit with amplitudes, (n, modes), and its derivative by them."""
-        bent = torch.bmm(self.curvature, change[:, :, None])[:, :, 0]
-        return (change * (0.5 * bent - self.slope)).sum(), bent - self.slope
+    def bent(self, change: torch.Tensor) -> torch.Tensor:
+        """Return by how much the slope falls with a change of amplitudes, (n, modes)."""
+        return torch.bmm(self.curvature, change[:, :, None])[:, :, 0]
 
     def own_change(self, change: torch.Tensor) -> torch.Tensor:
         """Return the change of each frame's own, (n, own), with that of amplitudes."""

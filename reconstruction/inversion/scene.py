@@ -67,6 +67,11 @@ class Scene:
         self._row = (slot * self.shape[0] + self._top)[:, None] + window
         self._column = lefts[:, None] + window
 
+    @property
+    def grid(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(frames,) each, their rows and columns in the rectangle."""
+        return self._first[0] - 1, self._first[1] - 1
+
     def with_beam_at(self, off_um: torch.Tensor) -> Self:
         """Return the same cells under a beam that was (frames, 2) off its squares."""
         moved = replace(self._photons, off_um=off_um)

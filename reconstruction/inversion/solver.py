@@ -12,6 +12,7 @@ from typing import Final
 import torch
 
 from reconstruction.inversion.bounded import minimise_bounded
+from reconstruction.inversion.grid_scene import GridScene
 from reconstruction.inversion.misfit import Misfit, misfit
 from reconstruction.inversion.normal_equations import Beam, NormalEquations
 from reconstruction.inversion.photons import Photons
@@ -67,9 +68,10 @@ def solve(
     most_steps: int,
     is_close: Callable[[Misfit], bool] = lambda misfit: True,
 ) -> Iterator[Solution]:
-    """Go on from a solution until it has converged, or for so many steps.
+    """Go on from a solution until it has converged, for so many steps at most.
 
-    Close to the end, expansions are worth to be minimised exactly.
+    Far from the end expansions are rough, and a step takes few iterations. ``is_close`` says
+    from the misfit whether the end is near; by default it always is.
     """
     solution = start
     many = _MANY_ITERATIONS // start.scene.cells_per_square
@@ -94,14 +96,20 @@ def begin(
 
 
 def step(photons: Photons, prior: Prior, solution: Solution, iterations: int) -> Solution:
-    """Take one step of Gauss-Newton, to the minimum of an expansion by so many iterations."""
+    """Take one step of Gauss-Newton.
+
+    The expansion is minimised by so many iterations; a search goes along the way there.
+    """
     scene, cells, beam = solution.scene, solution.cells, solution.beam
     equations = NormalEquations.at(photons, scene, cells, beam)
 
+    slope, on_grid = scene.spread(equations.slope), GridScene(scene)
+
     def expansion(there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        value, slope = equations.misfit(scene.amplitudes(there - cells))
+        change = there - cells
+        bent = on_grid.spread(equations.bent(on_grid.amplitudes(change)))
         penalty, pull = prior(there)
-        return value + penalty, scene.spread(slope) + pull
+        return (change * (bent / 2 - slope)).sum() + penalty, bent - slope + pull
 
     change = minimise_bounded(expansion, cells, iterations) - cells
     power, *place_um = equations.own_change(scene.amplitudes(change)).T

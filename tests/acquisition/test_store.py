@@ -62,29 +62,23 @@ def test_a_finished_line_can_be_read_while_the_run_grows(tmp_path, info):
 
 def test_lines_of_a_growing_run_come_once_they_are_whole(tmp_path, info):
     points = list(info.plan.points())
-    # What is written each time that there are no more lines; then the scan has ended.
-    parts = iter([points[:20], points[20:27], points[27:40]])
-    path, asked = tmp_path / "run.zarr", []
+    # What is written each time that there are no more lines.
+    parts = iter([points[:20], points[20:26], points[26:27], points[27:]])
+    path, waited, rows = tmp_path / "run.zarr", [], []
     with RunWriter(path, info) as writer:
 
-        def has_ended():
-            asked.append(list(rows))
-            added = next(parts, None)
-            for point in added or ():
-                writer.add(
-                    frame_of(point, Status.INVALID if point.index == 21 else Status.VALID)
-                )
-            if added is None:
-                writer.flush()
-            return added is None
+        def wait():
+            waited.append(list(rows))
+            for point in next(parts):
+                status = Status.INVALID if point.index == 21 else Status.VALID
+                writer.add(frame_of(point, status))
 
-        rows = []
-        for line in Run(path).growing_lines(has_ended):
+        for line in Run(path).growing_lines(wait):
             rows.append(line.row)
-            expected = [9 * line.row + c for c in range(9 if line.row < 4 else 4)]
+            expected = range(9 * line.row, 9 * line.row + 9)
             assert line.images[:, 0, 0].tolist() == [i for i in expected if i != 21]
-    assert asked == [[], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
-    assert rows == [0, 1, 2, 3, 4]
+    assert waited == [[], [0, 1], [0, 1], [0, 1, 2]]
+    assert rows == list(range(info.plan.rows))
 
 
 def test_a_torn_record_of_a_growing_run_waits_for_its_rest(tmp_path, info):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from configs.optics import Optics
+from reconstruction.inversion.grid_scene import GridScene
 from reconstruction.inversion.photons import Photons
 from reconstruction.inversion.scene import Scene
 from simulation.forward import ForwardModel
@@ -54,6 +55,21 @@ def test_spread_is_the_adjoint(scene):
     weights = torch.randn(amplitudes.shape, generator=random)
     torch.testing.assert_close(
         (weights * amplitudes).sum(), (scene.spread(weights) * cells).sum(), rtol=1e-4, atol=0
+    )
+
+
+@pytest.mark.parametrize(("off_nm", "error"), [(5, 1e-4), (15, 1e-3), (45, 0.1)])
+def test_on_the_grid_it_is_nearly_the_same(scene, off_nm, error):
+    random = torch.Generator().manual_seed(0)
+    off_um = 1e-3 * off_nm * (2 * torch.rand(3, 2, generator=random) - 1)
+    scene = scene.with_beam_at(off_um)
+    on_grid = GridScene(scene)
+    cells = torch.rand(scene.shape, generator=random)
+    exact, amplitudes = scene.amplitudes(cells), on_grid.amplitudes(cells)
+    assert (amplitudes - exact).norm() < error * (exact - exact.mean(0)).norm()
+    weights = torch.randn(amplitudes.shape, generator=random)
+    torch.testing.assert_close(
+        (weights * amplitudes).sum(), (on_grid.spread(weights) * cells).sum(), rtol=1e-4, atol=0
     )
 
 
