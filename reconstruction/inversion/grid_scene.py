@@ -10,8 +10,8 @@ class GridScene:
 
     On the grid, the overlaps of all windows of cells with the axis functions of the modes are
     one product of matrices along each axis. The axis functions of a beam that was off the grid
-    are taken for combinations of those on it: right to 1e-4 of what differs between frames
-    within half a cell, to some 6 % beyond. Enough for a curvature whose slope is exact.
+    are taken for combinations of those on it: right to 0.1 % of what differs between frames
+    within half a cell, to some 10 % beyond. Enough for a curvature whose slope is exact.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def test_spread_is_the_adjoint(scene):
     )
 
 
-@pytest.mark.parametrize(("off_nm", "error"), [(5, 1e-4), (15, 1e-3), (45, 0.1)])
+@pytest.mark.parametrize(("off_nm", "error"), [(5, 1e-3), (15, 5e-3), (45, 0.3)])
 def test_on_the_grid_it_is_nearly_the_same(scene, off_nm, error):
     random = torch.Generator().manual_seed(0)
     off_um = 1e-3 * off_nm * (2 * torch.rand(3, 2, generator=random) - 1)
