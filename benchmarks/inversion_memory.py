@@ -1,8 +1,8 @@
 """Memory of the inversion, which should not grow with the scan.
 
-    python benchmarks/inversion_memory.py
+    python benchmarks/inversion_memory.py [COLUMNS]
 
-Random squares, 70 rows of them, in scans of 72 and of 1,000 columns; each is inverted from
+Random squares, 70 rows of them, in scans of 72 and of 1,000 columns, or as many; each is inverted from
 nothing by the command, in a process of its own, whose largest resident set is told.
 """
 
@@ -19,7 +19,6 @@ import zarr
 import opticalnet
 
 ROWS = 70
-COLUMNS = 70, 998
 
 
 def main() -> None:
@@ -27,7 +26,8 @@ def main() -> None:
     print("| points | tiles of up to 72 x 72 | memory, GB | s | accuracy | constant |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for columns in COLUMNS:
+        for points in (72, int(sys.argv[1]) if len(sys.argv) > 1 else 1000):
+            columns = points - 2
             squares = np.random.default_rng(columns).random((ROWS, columns)) < 0.35
             mask, out = Path(folder) / f"{columns}.npy", Path(folder) / f"{columns}.zarr"
             np.save(mask, squares)

@@ -86,6 +86,12 @@ class Dashboard:
         self._landmark_exposures += len(visit.images)
         self._residual = visit.residual if visit.visit else None
 
+    @property
+    def lines_to_invert(self) -> int:
+        """How many lines of squares are not inverted yet."""
+        inverted = None if self._inversion is None else self._inversion.inverted
+        return self._info.plan.sample_shape[0] - (inverted.lines if inverted else 0)
+
     def banner(self) -> Text | None:
         """Say what is simulated."""
         roles = self._info.provenance.simulated
@@ -167,8 +173,7 @@ class Dashboard:
     def _add_inverted(self, facts: Table, inverted: Inverted | None) -> None:
         """Say how far the inversion is, and what it makes of it."""
         lines = self._info.plan.sample_shape[0]
-        done = 0 if inverted is None else inverted.lines
-        facts.add_row("inverted", f"{done} of {lines} lines")
+        facts.add_row("inverted", f"{lines - self.lines_to_invert} of {lines} lines")
         if self.waits_for_inversion:
             facts.add_row("", "Ctrl-C skips the rest")
         if inverted is None:

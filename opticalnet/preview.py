@@ -20,6 +20,8 @@ from reconstruction.load import frame_predictor, scan_predictor
 REDRAWS_PER_S: Final = 15
 """A frame is on the screen within 100 ms: one redraw, and what network and drawing take."""
 _PLAIN_LINES: Final = 10
+_MOST_BEHIND: Final = 42
+"""Lines that are worth waiting for: the last two bands, and what sees them."""
 
 
 class Preview:
@@ -105,11 +107,14 @@ class Preview:
     def catch_up(self) -> None:
         """Wait until network and inversion have seen all of a scan that is complete.
 
-        For the inversion only if somebody is there, whose Ctrl-C says that it is enough.
+        For the inversion only if somebody is there, whose Ctrl-C says that it is enough, and
+        if it is but a few lines behind, as it is where scans take their time.
         """
         if self._live_map is not None:
             self._live_map.finish()
-        if self._inversion is not None and self._ask:
+        if self._inversion is None or not self._ask:
+            return
+        if self._shown.lines_to_invert <= _MOST_BEHIND:
             try:
                 self._shown.waits_for_inversion = True
                 self._inversion.finish()

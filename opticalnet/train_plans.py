@@ -119,7 +119,9 @@ def _baseline_plan(**options: Any) -> BaselinePlan:
         raise ConfigError("--model: expected one, got none; see opticalnet train --help")
     changes = given(epochs=options.pop("epochs", None), seed=options.pop("seed", None))
     recipe = load_recipe(options.pop("recipe", "paper")).changed(**changes)
-    data = options.pop("data", None) or _usual_data(recipe)
+    data = options.pop("data", None)
+    if data is None:
+        data = _usual_data(recipe)
     return BaselinePlan.checked("train", options | {"recipe": recipe, "data": data})
 
 

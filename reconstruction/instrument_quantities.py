@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from configs.optics import GaussianBeam, Optics
+from configs.optics import FocusedBeam, GaussianBeam, Optics
 
 APERTURE: Final = "optics.collection_na"
 BRIGHTNESS: Final = "brightness"
@@ -106,6 +106,8 @@ def quantities(optics: Optics, *, aberrations: bool) -> list[Quantity]:
         chosen.insert(0, _of_beam("filling", "", 0.2))
     if aberrations:
         chosen += [_aberration(name, noll) for name, noll in _ABERRATIONS.items()]
+        if isinstance(optics.beam, FocusedBeam):
+            chosen += [_beam_aberration(name, noll) for name, noll in _ABERRATIONS.items()]
     return chosen
 
 
@@ -141,15 +143,46 @@ def _of_beam(name: str, unit: str, expected: float) -> Quantity:
 
 
 def _aberration(name: str, noll: int) -> Quantity:
+    """Return a term of the collecting objective."""
+
+    def waves(optics: Optics) -> tuple[float, ...]:
+        return optics.collection_zernike_waves
+
+    def changed(optics: Optics, waves: tuple[float, ...]) -> Optics:
+        return optics.changed(collection_zernike_waves=waves)
+
+    return _term(name, noll, waves, changed)
+
+
+def _beam_aberration(name: str, noll: int) -> Quantity:
+    """Return a term of the objective that focuses the beam."""
+
+    def waves(optics: Optics) -> tuple[float, ...]:
+        assert isinstance(optics.beam, FocusedBeam)
+        return optics.beam.zernike_waves
+
+    def changed(optics: Optics, waves: tuple[float, ...]) -> Optics:
+        return optics.changed(beam=optics.beam.changed(zernike_waves=waves))
+
+    return _term(f"{name}, of the beam", noll, waves, changed)
+
+
+def _term(
+    name: str,
+    noll: int,
+    waves_of: Callable[[Optics], tuple[float, ...]],
+    changed: Callable[[Optics, tuple[float, ...]], Optics],
+) -> Quantity:
+    """Return one of the Zernike terms that optics have somewhere."""
+
     def read(one: Instrument) -> float:
-        waves = one.optics.collection_zernike_waves
+        waves = waves_of(one.optics)
         return waves[noll - 1] if len(waves) >= noll else 0.0
 
     def moved(one: Instrument, by: float) -> Instrument:
-        waves = list(one.optics.collection_zernike_waves)
+        waves = list(waves_of(one.optics))
         waves += [0.0] * (noll - len(waves))
         waves[noll - 1] += by
-        changed = one.optics.changed(collection_zernike_waves=tuple(waves))
-        return replace(one, optics=changed)
+        return replace(one, optics=changed(one.optics, tuple(waves)))
 
     return Quantity(name, "waves rms", _EXPECTED_WAVES, False, read, moved)

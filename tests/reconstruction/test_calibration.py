@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from configs.optics import Optics
-from reconstruction.calibration import KnownFrames
+from configs.optics import FocusedBeam, Optics
+from reconstruction.calibration import KnownFrames, calibrate
 from reconstruction.instrument_quantities import Instrument, quantities
 from reconstruction.inversion.photons import Photons
 from simulation.forward import ForwardModel
@@ -47,3 +47,32 @@ def test_an_aperture_of_all_that_air_lets_through_has_slopes(frames):
     by_name = {quantity.name: one for quantity, one in zip(fitted, slope, strict=True)}
     torch.testing.assert_close(by_name["brightness"], light_e, rtol=1e-6, atol=1e-9)
     assert by_name["stray light"] == pytest.approx(1)
+
+
+def test_an_aberration_of_a_focused_beam_is_found():
+    beam = FocusedBeam(kind="focused", vectorial=False)
+    start = Instrument(Optics(beam=beam), ELECTRONS, 0.5)
+    (coma,) = (
+        quantity
+        for quantity in quantities(start.optics, aberrations=True)
+        if quantity.name == "coma along y, of the beam"
+    )
+    right = coma.moved(start, 0.05)
+    assert right.optics.beam.zernike_waves[6] == coma.read(right) == pytest.approx(0.05)
+    random = torch.Generator().manual_seed(0)
+    model = ForwardModel(right.optics, cells=11, dtype=torch.float64)
+    squares = (torch.rand(FRAMES, 11, 11, generator=random) < 0.4).double()
+    seen = torch.poisson(model.frames(squares).flatten(1) * ELECTRONS + 0.5, generator=random)
+    seen += 1.6 * torch.randn(seen.shape, generator=random)
+    nothing = torch.zeros(FRAMES, dtype=torch.long)
+    photons = Photons(nothing, nothing, torch.zeros(FRAMES, 2), seen, 1.6**2)
+
+    def amplitudes(one):
+        around = (one.cells - 11) // 2
+        return one.amplitudes(torch.nn.functional.pad(squares, (around,) * 4))
+
+    found = calibrate(KnownFrames(photons, amplitudes, 180.0), start, [coma])
+    (told,) = found.quantities
+    assert told.error < 0.01
+    assert abs(told.after - 0.05) < 3 * told.error
+    assert found.chi_squared_before > 1.03 > found.chi_squared_after
