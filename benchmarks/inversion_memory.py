@@ -2,8 +2,9 @@
 
     python benchmarks/inversion_memory.py [COLUMNS]
 
-Random squares, 70 rows of them, in scans of 72 and of 1,000 columns, or as many; each is inverted
-from nothing by the command, in a process of its own, whose largest resident set is told.
+Random squares, 70 rows of them, in scans of 72 and of 1,000 columns, or as many; each is
+inverted from nothing by the command, in a process of its own, whose largest resident set is
+told.
 """
 
 import os
