@@ -11,7 +11,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 Objective = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """Of cells, (rows, columns): the value, and its derivative by them."""
-_REMEMBERED: Final = 15
+_REMEMBERED: Final = 10
 
 
 def minimise_bounded(

@@ -170,7 +170,7 @@ class Inverter:
         prior = PRIORS[self._prior or "smooth"]
         cells = solution.cells.repeat_interleave(FINE, 0).repeat_interleave(FINE, 1)
         solution = begin(photons, scene, prior, cells, solution.beam)
-        for further in solve(photons, prior, solution, _MOST_STEPS):
+        for further in solve(photons, prior, solution, _MOST_STEPS, _suffices):
             solution = further
             on_step(solution)
         return self._result(tile, photons, prior, solution)
@@ -248,8 +248,7 @@ class Inverter:
 def _suffices(misfit: Misfit) -> bool:
     """Return whether squares leave no more than chance may, which few frames leave more to."""
     light_e = float(mean_by_light(misfit.light_e, misfit.light_e))
-    values = misfit.of_frames.numel() * misfit.of_pixels.numel()
-    chance = _CHANCE * math.sqrt(2 / values)
+    chance = _CHANCE * math.sqrt(2 / misfit.values)
     most = max(chance, min(_SQUARES_SUFFICE, _SQUARES_SUFFICE_PER_E * light_e))
     return misfit.chi_squared <= 1 + most
 

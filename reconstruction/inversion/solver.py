@@ -122,11 +122,17 @@ def step(photons: Photons, prior: Prior, solution: Solution, iterations: int) ->
         there = begin(photons, under, prior, cells + share * change, moved)
         gain = solution.objective - there.objective
         if gain > 0:
-            stray_e = max(0.0, moved.stray_e + there.misfit.stray_step_e)
-            moved = replace(moved, stray_e=stray_e)
-            there = begin(photons, under, prior, there.cells, moved)
-            converged = gain < _LARGEST_GAIN * cells.numel()
-            return replace(there, steps=solution.steps + 1, converged=converged)
+            more_e = max(-moved.stray_e, there.misfit.stray_step_e)
+            found = there.misfit.with_more_stray(more_e)
+            return Solution(
+                scene=under,
+                cells=there.cells,
+                beam=replace(moved, stray_e=moved.stray_e + more_e),
+                misfit=found,
+                objective=there.objective + found.value - there.misfit.value,
+                steps=solution.steps + 1,
+                converged=gain < _LARGEST_GAIN * cells.numel(),
+            )
         share /= 2
     stands_still = bool((change.abs() < _STANDSTILL).all())
     return replace(solution, steps=solution.steps + 1, converged=stands_still)
