@@ -187,7 +187,7 @@ class Inverter:
         on_step: OnStep,
     ) -> Solution:
         """Go on from a solution until it has converged, or squares will not suffice."""
-        for further in solve(photons, prior, solution, _MOST_STEPS, _suffices):
+        for further in solve(photons, prior, solution, _MOST_STEPS):
             before, solution = solution, further
             on_step(solution)
             stuck = _is_stuck(before.misfit, solution.misfit)
