@@ -12,6 +12,7 @@ they show (method_pictures.py). And the pictures of the light: light_pictures.py
 import io
 import tempfile
 import time
+from contextlib import chdir
 from pathlib import Path
 
 import light_pictures
@@ -88,11 +89,11 @@ def main() -> None:
         height=LINES,
     )
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "star.zarr"
-        preview = MidScan(console, torch.device("cpu"), str(out), ask=False)
-        opticalnet.acquire("ss", grid=7, out=out, observer=preview)
-        preview.end()
-        method_pictures.draw(out)
+        with chdir(folder):
+            preview = MidScan(console, torch.device("cpu"), "star.zarr", ask=False)
+            opticalnet.acquire("ss", grid=7, out="star.zarr", observer=preview)
+            preview.end()
+        method_pictures.draw(Path(folder) / "star.zarr")
 
 
 if __name__ == "__main__":
