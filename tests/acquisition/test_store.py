@@ -61,22 +61,24 @@ def test_a_finished_line_can_be_read_while_the_run_grows(tmp_path, info):
 
 
 def test_lines_of_a_growing_run_come_once_they_are_whole(tmp_path, info):
-    points = list(info.plan.points())
-    # What is written each time that there are no more lines.
-    parts = iter([points[:20], points[20:26], points[26:27], points[27:]])
     path, waited, rows = tmp_path / "run.zarr", [], []
     with RunWriter(path, info) as writer:
+        for point in info.plan.points():
+            writer.add(frame_of(point, Status.INVALID if point.index == 21 else Status.VALID))
+    records = (path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (path / "journal.jsonl").write_bytes(b"")
+    # What is acknowledged each time that there are no more lines.
+    parts = iter([records[:20], records[20:26], records[26:27], records[27:]])
 
-        def wait():
-            waited.append(list(rows))
-            for point in next(parts):
-                status = Status.INVALID if point.index == 21 else Status.VALID
-                writer.add(frame_of(point, status))
+    def wait():
+        waited.append(list(rows))
+        with (path / "journal.jsonl").open("ab") as journal:
+            journal.writelines(next(parts))
 
-        for line in Run(path).growing_lines(wait):
-            rows.append(line.row)
-            expected = range(9 * line.row, 9 * line.row + 9)
-            assert line.images[:, 0, 0].tolist() == [i for i in expected if i != 21]
+    for line in Run(path).growing_lines(wait):
+        rows.append(line.row)
+        expected = range(9 * line.row, 9 * line.row + 9)
+        assert line.images[:, 0, 0].tolist() == [i for i in expected if i != 21]
     assert waited == [[], [0, 1], [0, 1], [0, 1, 2]]
     assert rows == list(range(info.plan.rows))
 
