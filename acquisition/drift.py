@@ -1,5 +1,6 @@
 """Watching for drift during a scan: which landmark, when to look, when to pause."""
 
+from collections.abc import Callable
 from itertools import product
 from typing import Final
 
@@ -11,8 +12,7 @@ from acquisition.landmark import normalised_residual
 from acquisition.observer import Observer
 from acquisition.plan import LandmarkSchedule, ScanPlan
 from acquisition.scanner import Scanner
-from acquisition.writer import RunWriter
-from configs.errors import AcquisitionError, DeviceError
+from configs.errors import DeviceError
 
 _CANDIDATES: Final = (0.25, 0.5, 0.75)
 CHOOSING_LOOKS: Final = 3 * len(_CANDIDATES) ** 2
@@ -26,13 +26,14 @@ class DriftWatch:
         self,
         schedule: LandmarkSchedule,
         scanner: Scanner,
-        writer: RunWriter | None,
         observer: Observer,
+        keep: Callable[[LandmarkVisit], None],
+        pause: Callable[[str], None],
     ) -> None:
         self._schedule = schedule
         self._scanner = scanner
-        self._writer = writer
         self._observer = observer
+        self._keep, self._ask = keep, pause
         self._sensor = scanner.info.instrument.camera.sensor
         self._place_um = self._choose()
         self._first: NDArray[np.uint16] | None = None
@@ -54,22 +55,16 @@ class DriftWatch:
             self._first = images
         residual = normalised_residual(self._first, images, self._sensor)
         seen = LandmarkVisit(visit, line, self._place_um, images, residual, started_s)
-        if self._writer is not None:
-            self._writer.add_landmark(seen)
-        self._observer.landmark(seen)
+        self._keep(seen)
         if residual > self._schedule.max_residual:
             self._pause(line, residual)
 
     def _pause(self, line: int, residual: float) -> None:
-        reason = (
+        self._ask(
             f"drift before line {line}: expected the landmark within"
             f" {self._schedule.max_residual:.1%} of its first visit, got {residual:.1%};"
             " let the sample settle, check focus and laser, or raise --max-residual"
         )
-        with self._scanner.interrupt.at_once():
-            go_on = self._observer.paused(reason)
-        if not go_on:
-            raise AcquisitionError(f"{reason}; stopped, the run up to there is safe")
 
     def _look(self, place_um: tuple[float, float]) -> NDArray[np.uint16]:
         """Return the frames of one visit, (frames, y, x)."""
@@ -82,7 +77,7 @@ class DriftWatch:
         camera.start_sequence(self._schedule.frames)
         try:
             frames = (camera.read_frame(timeout_s) for _ in range(self._schedule.frames))
-            return np.stack([self._scanner.checked(frame) for frame in frames])
+            return np.stack([self._scanner.checks.check_kind(frame) for frame in frames])
         finally:
             camera.stop()
 

@@ -1,5 +1,6 @@
 """What the scan hands over: one frame, with where and when it was taken."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -31,7 +32,7 @@ class Frame:
     image
         (y, x) uint16; zeros where the point is invalid.
     readback_um
-        Measured stage position (x, y); NaN where there is none.
+        Measured stage position (x, y); ``None`` where there is none.
     started_s
         Beginning of the exposure, seconds since the scan began.
     attempts
@@ -40,15 +41,25 @@ class Frame:
         ``VALID`` or ``INVALID``.
     reason
         Why it is invalid, or empty.
+    correction_um
+        What the stage was told beyond ``point.target_um``, (x, y), to follow the sample.
+    drift_um
+        By how much (x, y) the sample has moved since the beginning, in stage coordinates, as
+        far as the landmark says; ``None`` where it says nothing.
+    settling_s
+        From the command to rest.
     """
 
     point: ScanPoint
     image: NDArray[np.uint16]
-    readback_um: tuple[float, float]
+    readback_um: tuple[float, float] | None
     started_s: float
     attempts: int
     status: Status
     reason: str = ""
+    correction_um: tuple[float, float] = (0.0, 0.0)
+    drift_um: tuple[float, float] | None = None
+    settling_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ class FrameLine:
             frames[0].point.row,
             np.array([frame.point.column for frame in valid], np.int64),
             np.stack([frame.image for frame in valid]) if valid else images,
-            off_um(geometry, [(frame.point, frame.readback_um) for frame in valid]),
+            off_um(geometry, [f.point for f in valid], *_places(valid)),
         )
 
     def within(self, columns: range) -> Self:
@@ -93,16 +104,37 @@ class FrameLine:
 
 
 def off_um(
-    geometry: SampleGeometry, points: Sequence[tuple[ScanPoint, tuple[float, float]]]
+    geometry: SampleGeometry,
+    points: Sequence[ScanPoint],
+    readback_um: NDArray[np.float64],
+    drift_um: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """By how much (x, y) the beam was off its square, (n, 2), where the stage read back."""
-    places = [
-        (geometry.on_sample_um(*readback), geometry.on_sample_um(*point.target_um))
-        for point, readback in points
-    ]
-    there, wanted = np.array(places, np.float64).reshape(-1, 2, 2).swapaxes(0, 1)
-    difference: NDArray[np.float64] = there - wanted
-    return difference
+    """By how much (x, y) the beam was off its square, (n, 2), as stage and landmark say.
+
+    Parameters
+    ----------
+    geometry
+        How the stage's axes lie.
+    points
+        n of them.
+    readback_um
+        (n, 2), measured stage positions; NaN where there is none.
+    drift_um
+        (n, 2), by how much the sample had moved, in stage coordinates.
+    """
+    targets = np.array([point.target_um for point in points]).reshape(-1, 2)
+    off: NDArray[np.float64] = np.array(geometry.directions) * (
+        readback_um - drift_um - targets
+    )
+    return off
+
+
+def _places(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measured positions and drift of frames, (n, 2) each."""
+    nowhere = (math.nan, math.nan)
+    readback = [nowhere if f.readback_um is None else f.readback_um for f in frames]
+    drift = [frame.drift_um or (0.0, 0.0) for frame in frames]
+    return np.array(readback).reshape(-1, 2), np.array(drift).reshape(-1, 2)
 
 
 @dataclass(frozen=True, slots=True)

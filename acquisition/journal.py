@@ -1,13 +1,64 @@
-"""The journal of a run, read as it grows: a point counts once its record is there."""
+"""The journal of a run: a point counts once its record is there.
 
-import json
-from collections.abc import Iterator
+Written behind the pixels, record by record; read whole or as it grows. A point that was
+taken again has several records, of which the last holds.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Final, NoReturn, Self
 
+from pydantic import AfterValidator, Field, ValidationError
+
+from acquisition.disk import Disk
+from acquisition.frame import Frame, Status
 from configs.errors import RunStoreError
+from configs.value import NonNegative, Pair, Value
 
 JOURNAL: Final = "journal.jsonl"
+
+_Count = Annotated[int, Field(ge=0)]
+
+
+def _taken(status: Status) -> Status:
+    if status is Status.PENDING:
+        raise ValueError("a point that was not taken has no record")
+    return status
+
+
+class PointRecord(Value):
+    """What is kept of a point; see ``Frame``."""
+
+    index: _Count
+    target_um: Pair
+    correction_um: Pair = (0.0, 0.0)
+    drift_um: Pair | None = None
+    readback_um: Pair | None
+    started_s: NonNegative
+    settling_s: NonNegative = 0.0
+    attempts: Annotated[int, Field(ge=0, le=255)]
+    status: Annotated[Status, AfterValidator(_taken)]
+    reason: str = ""
+    crc32: Annotated[int, Field(ge=0, lt=1 << 32)]
+    """Of the pixels, as they lie in memory."""
+
+    @classmethod
+    def of(cls, frame: Frame) -> Self:
+        """Describe a frame."""
+        return cls(
+            index=frame.point.index,
+            target_um=frame.point.target_um,
+            correction_um=frame.correction_um,
+            drift_um=frame.drift_um,
+            readback_um=frame.readback_um,
+            started_s=frame.started_s,
+            settling_s=frame.settling_s,
+            attempts=frame.attempts,
+            status=frame.status,
+            reason=frame.reason,
+            crc32=zlib.crc32(frame.image.data),
+        )
 
 
 class JournalReader:
@@ -23,9 +74,9 @@ class JournalReader:
 
     def __init__(self, run: Path, scan_points: int) -> None:
         self._run, self._scan_points = run, scan_points
-        self._bytes_read = self._lines_read = 0
+        self.bytes_read = self._lines_read = 0
 
-    def records(self) -> Iterator[dict[str, Any]]:
+    def records(self) -> Iterator[PointRecord]:
         """Yield what was added since the last call; a torn last line waits until it is whole.
 
         Raises
@@ -34,26 +85,53 @@ class JournalReader:
             If it cannot be read, or a line is damaged.
         """
         for line in self._added():
-            self._bytes_read += len(line) + 1
+            self.bytes_read += len(line) + 1
             self._lines_read += 1
             try:
-                record = json.loads(line)
-                if not 0 <= record["index"] < self._scan_points:
-                    raise ValueError(f"index {record['index']} is not in the scan")
-            except (ValueError, TypeError, KeyError) as error:
-                raise RunStoreError(
-                    f"{self._run}: journal line {self._lines_read} is damaged: {error}"
-                ) from error
+                record = PointRecord.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                self._damaged(f"{'.'.join(map(str, first['loc']))} {first['msg']}", error)
+            if record.index >= self._scan_points:
+                self._damaged(f"index {record.index} is not in the scan")
             yield record
 
     def _added(self) -> list[bytes]:
         """Return the whole lines that follow what was read."""
         try:
             with (self._run / JOURNAL).open("rb") as journal:
-                if self._bytes_read:  # a pipe, which cannot seek, is read once
-                    journal.seek(self._bytes_read)
+                if self.bytes_read:  # a pipe, which cannot seek, is read once
+                    journal.seek(self.bytes_read)
                 return journal.read().split(b"\n")[:-1]
         except OSError as error:
             raise RunStoreError(
                 f"{self._run}: expected a readable {JOURNAL}: {error}"
             ) from error
+
+    def _damaged(self, why: str, error: Exception | None = None) -> NoReturn:
+        raise RunStoreError(
+            f"{self._run}: journal line {self._lines_read} is damaged: {why.strip()}"
+        ) from error
+
+
+class JournalWriter:
+    """Appends to the journal of a run: all of some records, or none.
+
+    Parameters
+    ----------
+    run
+        Path of the run, which has a journal already.
+    end
+        Bytes of it that count; what follows them, torn by a crash, is written over.
+    disk
+        What writes.
+    """
+
+    def __init__(self, run: Path, end: int, disk: Disk) -> None:
+        self._path, self._end, self._disk = run / JOURNAL, end, disk
+
+    def append(self, records: Sequence[PointRecord]) -> None:
+        """Append records; they are on disk then. ``OSError`` if they are not."""
+        data = b"".join(record.model_dump_json().encode() + b"\n" for record in records)
+        self._disk.append(self._path, self._end, data)
+        self._end += len(data)

@@ -109,7 +109,11 @@ class ScanPlan(Value):
         """Yield the rows of the scan, each in the order of visiting."""
         for row in range(self.rows):
             line = [self.point(row, column) for column in range(self.columns)]
-            yield line[::-1] if self.order == "snake" and row % 2 else line
+            yield line if self.goes_right(row) else line[::-1]
+
+    def goes_right(self, row: int) -> bool:
+        """Say whether a row is scanned towards higher columns."""
+        return self.order == "raster" or row % 2 == 0
 
     def points(self) -> Iterator[ScanPoint]:
         """Yield all points in the order of visiting."""

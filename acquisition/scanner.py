@@ -1,144 +1,213 @@
-"""Taking single points: move, settle, verify, expose, try again, give up."""
+"""Taking single points: move, settle, verify, expose, check, try again, give up."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 import numpy as np
 
 from acquisition.frame import Frame, Status
-from acquisition.interrupt import Interrupt
+from acquisition.frame_checks import FrameChecks, LightLost
+from acquisition.instrument import Instrument
 from acquisition.observer import Observer
 from acquisition.plan import ScanPoint
+from acquisition.stopping import StopLevel, Stopping
 from acquisition.store import RunInfo
-from configs.errors import AcquisitionError, DeviceError
-from drivers.protocols import Camera, Clock, Image, XYStage
+from acquisition.watchdog import Watchdog
+from configs.errors import DeviceError
+from drivers.protocols import Image, Reconnectable
 
 Result = TypeVar("Result")
 
-# More failures in a row are a broken instrument, not bad luck.
-_INVALID_IN_A_ROW: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """Open devices and the clock they live by."""
-
-    stage: XYStage
-    camera: Camera
-    clock: Clock
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSummary:
-    """What came of a scan."""
-
-    points: int
-    valid: int
-    seconds: float
-    """On the instrument's clock."""
+ANSWER_S: Final = 2.0
+"""For a device to take a command or to answer a question."""
+_LEAD_IN: Final = 2
+RECONNECT_S: Final = 120.0
+"""For a device to be opened again; some load firmware."""
 
 
 class Scanner:
-    """Takes single points, and counts."""
+    """Takes single points.
+
+    Parameters
+    ----------
+    info, instrument
+        What to scan, and with what.
+    observer
+        Told of what does not stop the scan.
+    stopping, watchdog
+        Say when to end, and look after calls that hang.
+    began_s
+        When the scan began, on the clock of the instrument.
+
+    Attributes
+    ----------
+    checks
+        What is known of the frames so far.
+    """
 
     def __init__(
         self,
         info: RunInfo,
         instrument: Instrument,
         observer: Observer,
-        interrupt: Interrupt,
+        stopping: Stopping,
+        watchdog: Watchdog,
+        began_s: float,
     ) -> None:
         self.info = info
         self.instrument = instrument
-        self.interrupt = interrupt
+        self.checks = FrameChecks(info)
+        self._timing = info.instrument.timing
         self._observer = observer
-        self._began = instrument.clock.now()
-        self._points = 0
-        self._valid = 0
-        self._failed_in_a_row = 0
+        self._stopping = stopping
+        self._watchdog = watchdog
+        self._began_s = began_s
 
     def seconds(self) -> float:
         """Return the time since the scan began."""
-        return self.instrument.clock.now() - self._began
+        return self.instrument.clock.now() - self._began_s
 
-    def summary(self) -> ScanSummary:
-        """Return what has been taken so far."""
-        return ScanSummary(self._points, self._valid, self.seconds())
+    def take(self, point: ScanPoint, correction_um: tuple[float, float] = (0.0, 0.0)) -> Frame:
+        """Return the frame of a point, invalid if every attempt failed.
 
-    def take(self, point: ScanPoint) -> Frame:
-        """Return the frame of a point, invalid if every attempt failed."""
-        self._points += 1
+        Raises
+        ------
+        LightLost
+            If every attempt failed for want of light, which no other point will have.
+        """
         try:
-            (readback_um, started_s, image), attempts = self.attempt(
-                lambda: (self.move_and_verify(point.target_um), self.seconds(), self._snap())
-            )
+            frame, attempts = self.attempt(lambda: self._take(point, correction_um))
+        except LightLost:
+            raise
         except DeviceError as error:
-            return self._give_up(point, str(error))
-        self._valid += 1
-        self._failed_in_a_row = 0
-        return Frame(point, image, readback_um, started_s, attempts, Status.VALID)
+            return self.given_up(point, correction_um, str(error))
+        return replace(frame, attempts=attempts)
 
     def attempt(self, action: Callable[[], Result]) -> tuple[Result, int]:
         """Return what an action gives, and at which attempt; ``DeviceError`` if at none."""
         attempt = 0
         while True:
             attempt += 1
-            self.interrupt.check()
             try:
-                return action(), attempt
+                with self._stopping.breaking(StopLevel.NOW):
+                    return action(), attempt
             except DeviceError:
                 self._recover()
-                if attempt == self.info.instrument.timing.attempts:
+                if attempt == self._timing.attempts:
                     raise
 
-    def move_and_verify(self, target_um: tuple[float, float]) -> tuple[float, float]:
+    def approach(self, point: ScanPoint, correction_um: tuple[float, float]) -> None:
+        """Come up to a point in two steps as along a line, so that every point is alike."""
+        plan = self.info.plan
+        side = -1 if plan.goes_right(point.row) else 1
+        for steps in range(_LEAD_IN, 0, -1):
+            lead_um = side * steps * plan.x_direction * plan.pitch_nm / 1000
+            place_um = _sum(_sum(point.target_um, correction_um), (lead_um, 0.0))
+            low_um, high_um = self.instrument.stage.limits.x_um
+            if not low_um <= place_um[0] <= high_um:
+                return
+            try:
+                self.attempt(partial(self.move_and_verify, place_um))
+            except DeviceError as error:
+                self._observer.warning(f"coming up to row {point.row}: {error}")
+
+    def sees_light(self) -> bool:
+        """Say whether the brightest of the latest frames, taken again, is bright still."""
+        point = self.checks.lit
+        try:
+            if point is not None:
+                self.move_and_verify(point.target_um)
+            return self.checks.is_lit(self.snap())
+        except DeviceError as error:
+            self._observer.warning(f"looking for light: {error}")
+            self._recover()
+            return False
+
+    def move_and_verify(self, commanded_um: tuple[float, float]) -> tuple[float, float]:
         """Move, wait until settled, and return the verified read-back."""
-        stage, timing = self.instrument.stage, self.info.instrument.timing
-        stage.move_to(*target_um)
+        stage, timing = self.instrument.stage, self._timing
+        self._watchdog.expect("stage: move", ANSWER_S)
+        stage.move_to(*commanded_um)
+        self._watchdog.expect("stage: settle", timing.move_timeout_s)
         stage.wait_settled(timing.move_timeout_s)
+        self._watchdog.expect("stage: read back", ANSWER_S)
         readback_um = stage.position()
-        error_nm = 1000 * math.dist(readback_um, target_um)
+        self._watchdog.answered()
+        error_nm = 1000 * math.dist(readback_um, commanded_um)
         if not error_nm <= timing.position_tolerance_nm:
             raise DeviceError(
                 f"stage: expected to be within {timing.position_tolerance_nm:g} nm of"
-                f" {target_um}, got {error_nm:.1f} nm away; check the servo or the tolerance"
+                f" {commanded_um}, got {error_nm:.1f} nm away; check the servo or the tolerance"
             )
         return readback_um
 
-    def checked(self, image: Image) -> Image:
-        """Return an image of the expected kind; ``DeviceError`` for any other."""
-        side = self.info.instrument.optics.image_px
-        if image.shape != (side, side) or image.dtype != np.uint16:
-            raise DeviceError(
-                f"camera: expected a ({side}, {side}) uint16 image,"
-                f" got {image.shape} {image.dtype}; check its configuration"
-            )
-        return image
+    def snap(self) -> Image:
+        """Return an image of the expected kind."""
+        timeout_s = self._timing.frame_timeout_s
+        self._watchdog.expect("camera: expose", self.info.plan.exposure_ms / 1000 + timeout_s)
+        image = self.instrument.camera.snap(timeout_s)
+        self._watchdog.answered()
+        return self.checks.check_kind(image)
 
-    def _snap(self) -> Image:
-        timeout_s = self.info.instrument.timing.frame_timeout_s
-        return self.checked(self.instrument.camera.snap(timeout_s))
+    def _take(self, point: ScanPoint, correction_um: tuple[float, float]) -> Frame:
+        moved_s = self.seconds()
+        readback_um = self.move_and_verify(_sum(point.target_um, correction_um))
+        started_s = self.seconds()
+        image = self.snap()
+        self.checks.check_light(point, image)
+        return Frame(
+            point,
+            image,
+            readback_um,
+            started_s,
+            1,
+            Status.VALID,
+            correction_um=correction_um,
+            settling_s=started_s - moved_s,
+        )
 
     def _recover(self) -> None:
-        """Bring the devices to rest before the next attempt."""
+        """Bring the devices to rest, and to answer, before the next attempt."""
         for device in (self.instrument.stage, self.instrument.camera):
             try:
+                self._watchdog.expect("stopping after a failure", self._timing.frame_timeout_s)
                 device.stop()
             except DeviceError as error:
                 self._observer.warning(f"stopping after a failure: {error}")
+                self._reconnect(device)
+            finally:
+                self._watchdog.answered()
 
-    def _give_up(self, point: ScanPoint, reason: str) -> Frame:
-        self._failed_in_a_row += 1
-        if self._failed_in_a_row >= _INVALID_IN_A_ROW:
-            raise AcquisitionError(
-                f"{_INVALID_IN_A_ROW} points in a row failed, the last at row {point.row},"
-                f" column {point.column}: {reason}; the run up to there is safe"
-            )
+    def _reconnect(self, device: object) -> None:
+        if not isinstance(device, Reconnectable):
+            return
+        try:
+            self._watchdog.expect("reconnecting", RECONNECT_S)
+            device.reconnect()
+        except DeviceError as error:
+            self._observer.warning(f"reconnecting: {error}")
+        else:
+            self._observer.warning("connected again")
+
+    def given_up(
+        self, point: ScanPoint, correction_um: tuple[float, float], reason: str
+    ) -> Frame:
+        """Return the frame of a point that could not be taken."""
         self._observer.warning(f"row {point.row}, column {point.column} is invalid: {reason}")
-        side = self.info.instrument.optics.image_px
-        nowhere = (math.nan, math.nan)
-        image = np.zeros((side, side), np.uint16)
-        attempts = self.info.instrument.timing.attempts
-        return Frame(point, image, nowhere, self.seconds(), attempts, Status.INVALID, reason)
+        return Frame(
+            point,
+            np.zeros(self.info.frame_shape, np.uint16),
+            None,
+            self.seconds(),
+            self._timing.attempts,
+            Status.INVALID,
+            reason,
+            correction_um,
+        )
+
+
+def _sum(a_um: tuple[float, float], b_um: tuple[float, float]) -> tuple[float, float]:
+    return a_um[0] + b_um[0], a_um[1] + b_um[1]

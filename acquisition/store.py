@@ -7,9 +7,9 @@ A reader believes the journal and ignores whatever else lies there.
 import json
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from copy import copy
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import zarr
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from acquisition.frame import FrameLine, Status, off_um
-from acquisition.journal import JournalReader
+from acquisition.journal import JournalReader, PointRecord
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
 from configs.errors import RunStoreError
@@ -52,42 +52,83 @@ class RunInfo(Value):
         return self.instrument.camera.open_peak_e_per_ms * self.plan.exposure_ms
 
 
-@dataclass(slots=True)
+POINT_ARRAYS: Final = (
+    ("target_um", (2,), "float64", np.nan),
+    ("correction_um", (2,), "float64", np.nan),
+    ("drift_um", (2,), "float64", np.nan),
+    ("readback_um", (2,), "float64", np.nan),
+    ("started_s", (), "float64", np.nan),
+    ("settling_s", (), "float64", np.nan),
+    ("attempts", (), "uint8", 0),
+    ("status", (), "uint8", int(Status.PENDING)),
+)
+"""What is kept of a point: name, shape, type, and what stands where there is nothing."""
+
+
 class Points:
     """What happened at each point of a scan; arrays run over the scan index.
 
     Attributes
     ----------
-    status
-        (scan,) of ``Status``.
-    readback_um
-        (scan, 2), measured positions (x, y).
+    columns
+        Name to array, (scan, ...), of everything in ``POINT_ARRAYS``.
     crc32
         (scan,), checksum of the pixels.
     """
 
-    status: NDArray[np.uint8]
-    readback_um: NDArray[np.float64]
-    crc32: NDArray[np.int64]
+    def __init__(self, count: int) -> None:
+        self.columns: dict[str, NDArray[Any]] = {
+            name: np.full((count, *tail), fill, dtype)
+            for name, tail, dtype, fill in POINT_ARRAYS
+        }
+        self.crc32 = np.zeros(count, np.int64)
 
-    @classmethod
-    def pending(cls, count: int) -> Self:
-        """Return points of which nothing has happened yet."""
-        status = np.full(count, Status.PENDING, np.uint8)
-        return cls(status, np.full((count, 2), np.nan), np.zeros(count, np.int64))
-
-    def note(self, record: dict[str, Any]) -> None:
+    def note(self, record: PointRecord) -> None:
         """Enter a record of the journal."""
-        index = record["index"]
-        self.status[index], self.crc32[index] = record["status"], record["crc32"]
-        if record["readback_um"] is not None:
-            self.readback_um[index] = record["readback_um"]
+        for name, _, _, fill in POINT_ARRAYS:
+            value = getattr(record, name)
+            self.columns[name][record.index] = fill if value is None else value
+        self.crc32[record.index] = record.crc32
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Points":
+        """Return the same points, (scan,), as if all others had not been taken."""
+        some = copy(self)
+        status = np.where(chosen, self.status, np.uint8(Status.PENDING))
+        some.columns = self.columns | {"status": status}
+        return some
+
+    @property
+    def status(self) -> NDArray[np.uint8]:
+        """(scan,) of ``Status``."""
+        return self.columns["status"]
+
+    @property
+    def readback_um(self) -> NDArray[np.float64]:
+        """(scan, 2), measured positions (x, y); NaN where there is none."""
+        return self.columns["readback_um"]
+
+    @property
+    def drift_um(self) -> NDArray[np.float64]:
+        """(scan, 2), by how much the sample had moved, on the stage; NaN where unknown."""
+        return self.columns["drift_um"]
+
+    @property
+    def latest_s(self) -> float:
+        """Beginning of the latest exposure, seconds since the scan began."""
+        started = self.columns["started_s"]
+        return float(np.nanmax(started)) if self.taken.any() else 0.0
 
     @property
     def valid(self) -> NDArray[np.bool_]:
         """(scan,), true where there is a good frame."""
         good: NDArray[np.bool_] = self.status == Status.VALID
         return good
+
+    @property
+    def taken(self) -> NDArray[np.bool_]:
+        """(scan,), true where a point was taken, valid or not."""
+        taken: NDArray[np.bool_] = self.status != Status.PENDING
+        return taken
 
     def count(self, status: Status) -> int:
         """Return how many points are in a status."""
@@ -134,14 +175,22 @@ class Run:
 
     def points(self) -> Points:
         """Return the acknowledged points."""
-        points = Points.pending(len(self.info.plan))
-        for record in self.journal():
+        return self.points_of(self.journal_reader())
+
+    def points_of(self, journal: JournalReader) -> Points:
+        """Return the points of which a journal tells."""
+        points = Points(len(self.info.plan))
+        for record in journal.records():
             points.note(record)
         return points
 
-    def journal(self) -> Iterator[dict[str, Any]]:
-        """Yield the records of the journal, one a point; a torn last line is left out."""
-        return JournalReader(self.path, len(self.info.plan)).records()
+    def journal(self) -> Iterator[PointRecord]:
+        """Yield the records of the journal; a torn last line is left out."""
+        return self.journal_reader().records()
+
+    def journal_reader(self) -> JournalReader:
+        """Return a reader of the journal, at its beginning."""
+        return JournalReader(self.path, len(self.info.plan))
 
     def lines(self, points: Points) -> Iterator[FrameLine]:
         """Yield the good frames of every line."""
@@ -156,12 +205,12 @@ class Run:
             Called while nothing new is there.
         """
         plan = self.info.plan
-        points, reader = Points.pending(len(plan)), JournalReader(self.path, len(plan))
+        points, reader = Points(len(plan)), self.journal_reader()
         left = set(range(plan.rows))
         while left:
             for record in reader.records():
                 points.note(record)
-            taken = (points.status != Status.PENDING).reshape(plan.rows, plan.columns)
+            taken = points.taken.reshape(plan.rows, plan.columns)
             for row in sorted(left.intersection(np.flatnonzero(taken.all(axis=1)).tolist())):
                 left.remove(row)
                 yield self.valid_frames(row, points)
@@ -193,10 +242,17 @@ class Run:
                     f"{self.path}: the image of point {index} is not the one that was recorded:"
                     " its checksum differs; the run is damaged there"
                 )
-        readback = [
-            (plan.point(row, int(i % plan.columns)), points.readback_um[i]) for i in indices
-        ]
-        return FrameLine(row, columns, images, off_um(plan.geometry, readback))
+        return FrameLine(
+            row,
+            columns,
+            images,
+            off_um(
+                plan.geometry,
+                [plan.point(row, int(column)) for column in columns],
+                points.readback_um[indices],
+                np.nan_to_num(points.drift_um[indices]),
+            ),
+        )
 
     def landmark_residuals(self) -> NDArray[np.float64]:
         """Return the normalised residual of each visit to the landmark, (visits,)."""

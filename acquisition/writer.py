@@ -1,121 +1,78 @@
 """Writing a run, durably.
 
-Pixels and positions of a line are written and synced, then one journal record per
-point is appended and synced: only then the points count.
+A thread of its own writes pixels and positions line by line, and no later than half a
+second after a frame came, whatever the scan is waiting for; then a record per point is
+appended to the journal: only then the points count.
 """
 
-import json
-import math
-import os
 import shutil
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from threading import Condition, Thread
 from typing import Any, Final, Self
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from acquisition.frame import Frame, LandmarkVisit, Status
-from acquisition.journal import JOURNAL
-from acquisition.plan import ScanPlan
-from acquisition.store import RunInfo
+from acquisition.creation import create_run
+from acquisition.disk import Disk, DurableStore, free_bytes, remove_unfinished
+from acquisition.frame import Frame, LandmarkVisit
+from acquisition.journal import JournalWriter, PointRecord
+from acquisition.store import POINT_ARRAYS, Points, Run, RunInfo
 from configs.errors import RunStoreError
 
-_SPARE_BYTES: Final = 50_000_000
-_POINT_ARRAYS: Final = (
-    ("target_um", (2,), "float64", np.nan),
-    ("readback_um", (2,), "float64", np.nan),
-    ("drift_um", (2,), "float64", np.nan),
-    ("started_s", (), "float64", np.nan),
-    ("attempts", (), "uint8", 0),
-    ("status", (), "uint8", int(Status.PENDING)),
-)
+_LONGEST_WAIT_S: Final = 0.5
+"""Until a frame is written, whether its line is whole or not."""
+_MOST_LINES_WAITING: Final = 2
+_COPY_EVERY_S: Final = 2.0
+"""The journal says it all; its copy in ``points/`` may be a little behind."""
 
 
 class RunWriter:
-    """Writes a run, line by line.
+    """Appends to a run, new or begun before.
 
-    Use it as a context manager: on leaving, for whatever reason, the line under
-    way is written and the journal closed. A run that fails before its first frame
-    leaves nothing behind.
+    Use it as a context manager: on leaving, for whatever reason, everything it took is
+    written. A new run that fails before its first frame leaves nothing behind.
 
-    Raises
-    ------
-    RunStoreError
-        If the path exists, cannot be written, or the disk is too small.
+    A disk that is full or gone loses nothing: what could not be written is kept, ``add``
+    raises, and ``flush`` tries again.
     """
 
-    def __init__(
-        self, path: Path, info: RunInfo, truth: NDArray[np.float64] | None = None
-    ) -> None:
-        self.path = path
-        self.info = info
-        self._line: list[Frame] = []
-        self._empty = True
-        check_output(path, info.plan, info.instrument.optics.image_px)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
-        except OSError as error:
-            raise _cannot_create(path, error) from error
-        try:
-            self._create(truth)
-        except OSError as error:
-            shutil.rmtree(path, ignore_errors=True)
-            raise _cannot_create(path, error) from error
+    def __init__(self, run: Run, disk: Disk | None = None) -> None:
+        self.info, self.path = run.info, run.path
+        disk = disk or Disk()
+        remove_unfinished(run.path)
+        self._arrays = _Arrays(run.path, disk, run.info)
+        reader = run.journal_reader()
+        self.points = run.points_of(reader)
+        self._new = False
+        self._unsaved = np.flatnonzero(self.points.taken).tolist()
+        self._saved_s = 0.0
+        self._journal = JournalWriter(run.path, reader.bytes_read, disk)
+        self._waiting: list[Frame | LandmarkVisit] = []
+        self._due_s = np.inf
+        self._trouble: Exception | None = None
+        self._closing = False
+        self._changed = Condition()
+        self._thread = Thread(target=self._serve, name="run writer", daemon=True)
+        self._thread.start()
 
-    def _create(self, truth: NDArray[np.float64] | None) -> None:
-        plan, scan = self.info.plan, len(self.info.plan)
-        group = zarr.create_group(self.path, zarr_format=3)
-        line = plan.columns
-        self._frames = group.create_array(
-            "frames",
-            shape=(scan, *self.info.frame_shape),
-            chunks=(line, *self.info.frame_shape),
-            dtype="uint16",
-            dimension_names=("scan", "y", "x"),
-        )
-        points = group.create_group("points")
-        self._points = {
-            name: points.create_array(
-                name,
-                shape=(scan, *tail),
-                chunks=(line, *tail),
-                dtype=dtype,
-                fill_value=fill,
-                compressors=None,
-            )
-            for name, tail, dtype, fill in _POINT_ARRAYS
-        }
-        if plan.landmark is not None:
-            self._create_landmark(group, plan.landmark_visits, plan.landmark.frames)
-        if truth is not None:
-            array = group.create_array("truth", shape=truth.shape, dtype="float32")
-            array[:] = truth
-        group.attrs["opticalnet"] = self.info.model_dump(mode="json")
-        self._journal = (self.path / JOURNAL).open("xb", buffering=0)
-        _sync(self.path / "zarr.json", self.path, self.path.parent)
-
-    def _create_landmark(self, group: zarr.Group, visits: int, frames: int) -> None:
-        shape = (visits, frames, *self.info.frame_shape)
-        landmark = group.create_group("landmark")
-        self._landmark_frames = landmark.create_array(
-            "frames", shape=shape, chunks=(1, *shape[1:]), dtype="uint16"
-        )
-        self._landmark_values = {
-            name: landmark.create_array(
-                name, shape=(visits, *tail), dtype="float64", fill_value=np.nan
-            )
-            for name, tail in (
-                ("residual", ()),
-                ("started_s", ()),
-                ("line", ()),
-                ("target_um", (2,)),
-            )
-        }
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        info: RunInfo,
+        truth: NDArray[np.float64] | None = None,
+        disk: Disk | None = None,
+    ) -> Self:
+        """Create a run and append to it; see ``create_run``."""
+        create_run(path, info, truth, disk or Disk())
+        writer = cls(Run(path), disk)
+        writer._new = True
+        return writer
 
     def __enter__(self) -> Self:
         return self
@@ -123,148 +80,160 @@ class RunWriter:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         try:
             self.flush()
+            self._trouble = self._tried(self._save_points)
+            self._raise_trouble()
         finally:
-            self._journal.close()
-            if error is not None and self._empty:
+            with self._changed:
+                self._closing = True
+                self._changed.notify_all()
+            self._thread.join()
+            if error is not None and self._new and self._arrays.untouched:
                 shutil.rmtree(self.path, ignore_errors=True)
 
     def add(self, frame: Frame) -> None:
-        """Take a frame; it is acknowledged once its line is on disk."""
-        self._empty = False
-        self._line.append(frame)
-        if len(self._line) == self.info.plan.columns:
-            self.flush()
+        """Take a frame; it is acknowledged once it is on disk.
 
-    def flush(self) -> None:
-        """Write the line under way, whole or not, and acknowledge it."""
-        if not self._line:
-            return
-        line, self._line = self._line, []
-        with self._disk_errors():
-            self._write_points(line)
-            self._append(b"".join(_journal_record(frame) for frame in line))
+        Raises
+        ------
+        RunStoreError
+            If the disk takes no more. This frame, too, is kept: do not give it again.
+        """
+        most = _MOST_LINES_WAITING * self.info.plan.columns
+        with self._changed:
+            self._waiting.append(frame)
+            if len(self._waiting) == 1:
+                self._due_s = time.monotonic() + _LONGEST_WAIT_S
+                self._changed.notify_all()
+            elif len(self._waiting) >= self.info.plan.columns:
+                self._due_s = -np.inf
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: len(self._waiting) < most or self._trouble)
+            self._raise_trouble()
 
     def add_landmark(self, visit: LandmarkVisit) -> None:
         """Keep a visit to the landmark."""
-        self._empty = False
-        with self._disk_errors():
-            self._landmark_frames[visit.visit] = visit.images
-            for name, array in self._landmark_values.items():
-                array[visit.visit] = getattr(visit, name)
-            chunks = self.path / "landmark" / "frames" / "c" / str(visit.visit)
-            _sync(chunks / "0" / "0" / "0")
+        with self._changed:
+            self._waiting.append(visit)
+            self._due_s = -np.inf
+            self._changed.notify_all()
+            self._raise_trouble()
 
-    def _append(self, records: bytes) -> None:
-        """Write and sync journal records: all of them, or none."""
-        end = self._journal.tell()
-        try:
-            written = 0
-            while written < len(records):
-                written += self._journal.write(records[written:])
-            os.fsync(self._journal.fileno())
-        except OSError:
-            self._journal.seek(end)
-            self._journal.truncate()
-            raise
+    def flush(self) -> None:
+        """Return once everything is on disk; ``RunStoreError`` if it takes it not."""
+        with self._changed:
+            self._trouble = None
+            self._due_s = -np.inf
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._waiting or self._trouble)
+            self._raise_trouble()
 
-    def _write_points(self, line: list[Frame]) -> None:
-        """Write and sync the chunk of a line; points not reached stay as they were."""
-        plan = self.info.plan
-        row = line[0].point.row
-        start = row * plan.columns
-        slots = [frame.point.index - start for frame in line]
-        images = np.zeros((plan.columns, *self.info.frame_shape), np.uint16)
-        images[slots] = [frame.image for frame in line]
-        span = slice(start, start + plan.columns)
-        self._frames[span] = images
-        columns = {
-            "target_um": [frame.point.target_um for frame in line],
-            "readback_um": [frame.readback_um for frame in line],
-            "started_s": [frame.started_s for frame in line],
-            "attempts": [frame.attempts for frame in line],
-            "status": [frame.status for frame in line],
-        }
-        paths = [self.path / "frames" / "c" / str(row) / "0" / "0"]
-        for name, tail, dtype, fill in _POINT_ARRAYS:
-            values = np.full((plan.columns, *tail), fill, dtype)
-            if name in columns:
-                values[slots] = columns[name]
-            self._points[name][span] = values
-            paths.append(
-                self.path.joinpath("points", name, "c", str(row), *("0" for _ in tail))
-            )
-        _sync(*(path for path in paths if path.exists()))
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
+    def _raise_trouble(self) -> None:
+        if isinstance(self._trouble, OSError):
+            free_mb = free_bytes(self.path) // 1_000_000
             raise RunStoreError(
-                f"cannot write to {self.path}: {error} ({_free_mb(self.path)} MB free);"
-                " every line before this one is safe: make room and scan again"
-            ) from error
+                f"cannot write to {self.path}: {self._trouble} ({free_mb} MB free);"
+                " everything acknowledged is safe: make room"
+            ) from self._trouble
+        if self._trouble is not None:
+            raise self._trouble
 
+    def _serve(self) -> None:
+        """Write what waits when it is due, until the end."""
+        while True:
+            with self._changed:
+                while not self._closing and (left_s := self._due_s - time.monotonic()) > 0:
+                    self._changed.wait(None if left_s == np.inf else left_s)
+                if self._closing:
+                    return
+                batch = self._waiting.copy()
+            trouble = self._tried(partial(self._write, batch))
+            with self._changed:
+                self._trouble, self._due_s = trouble, np.inf
+                if trouble is None:
+                    del self._waiting[: len(batch)]
+                    if self._waiting:
+                        self._due_s = time.monotonic() + _LONGEST_WAIT_S
+                self._changed.notify_all()
 
-def _journal_record(frame: Frame) -> bytes:
-    return _json_line(
-        {
-            "index": frame.point.index,
-            "target_um": frame.point.target_um,
-            "readback_um": None if math.isnan(frame.readback_um[0]) else frame.readback_um,
-            "started_s": frame.started_s,
-            "attempts": frame.attempts,
-            "status": int(frame.status),
-            "reason": frame.reason,
-            "crc32": zlib.crc32(frame.image.tobytes()),
-        }
-    )
-
-
-def _json_line(record: dict[str, Any]) -> bytes:
-    return json.dumps(record).encode() + b"\n"
-
-
-def run_bytes(plan: ScanPlan, image_px: int) -> int:
-    """Return the size of a run on disk, were nothing compressible."""
-    frames = len(plan)
-    if plan.landmark is not None:
-        frames += plan.landmark_visits * plan.landmark.frames
-    return 2 * image_px**2 * frames
-
-
-def check_output(path: Path, plan: ScanPlan, image_px: int) -> None:
-    """Raise ``RunStoreError`` unless a run can be written to a path."""
-    try:
-        there_already, free_mb = path.exists(), _free_mb(path)
-    except OSError as error:
-        raise _cannot_create(path, error) from error
-    if there_already:
-        raise RunStoreError(f"{path} exists already; choose another --out or remove it")
-    needed_mb = (run_bytes(plan, image_px) + _SPARE_BYTES) / 1e6
-    if free_mb < needed_mb:
-        raise RunStoreError(
-            f"disk too small for {path}: expected {needed_mb:.0f} MB free,"
-            f" got {free_mb} MB; make room or choose another --out"
-        )
-
-
-def _free_mb(path: Path) -> int:
-    """Return the room on the disk that a path lies on, or would lie on."""
-    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    return shutil.disk_usage(there).free // 1_000_000
-
-
-def _cannot_create(path: Path, error: OSError) -> RunStoreError:
-    return RunStoreError(f"cannot create run {path}: {error}; choose another --out")
-
-
-def _sync(*paths: Path) -> None:
-    for path in paths:
-        if path.is_dir() and os.name == "nt":
-            continue  # Windows cannot sync folders
-        handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    def _tried(self, action: Callable[[], None]) -> Exception | None:
+        """Write something, or say why not."""
         try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            action()
+        except Exception as error:  # belongs to the scan, not to this thread
+            return error
+        return None
+
+    def _write(self, batch: Sequence[Frame | LandmarkVisit]) -> None:
+        lines: dict[int, list[Frame]] = {}
+        for item in batch:
+            if isinstance(item, LandmarkVisit):
+                self._arrays.write_landmark(item)
+            else:
+                lines.setdefault(item.point.row, []).append(item)
+        for row, frames in lines.items():
+            records = [PointRecord.of(frame) for frame in frames]
+            columns = self.info.plan.columns
+            in_line = self.points.taken[row * columns : (row + 1) * columns]
+            self._arrays.write_images(row, frames, is_new=not in_line.any())
+            self._journal.append(records)
+            for record in records:
+                self.points.note(record)
+                self._unsaved.append(record.index)
+        if time.monotonic() > self._saved_s + _COPY_EVERY_S:
+            self._save_points()
+
+    def _save_points(self) -> None:
+        """Bring the copy of the journal up to date."""
+        self._saved_s = time.monotonic()
+        if self._unsaved:
+            dirty = range(min(self._unsaved), max(self._unsaved) + 1)
+            self._arrays.write_points(self.points, dirty)
+            self._unsaved.clear()
+
+
+class _Arrays:
+    """The arrays of a run; what a line of them has already is kept."""
+
+    def __init__(self, run: Path, disk: Disk, info: RunInfo) -> None:
+        self.untouched = True
+        self._columns = info.plan.columns
+        group = zarr.open_group(DurableStore(run, disk), mode="r+")
+        self._frames = _array(group, "frames")
+        self._points = {name: _array(group, f"points/{name}") for name, *_ in POINT_ARRAYS}
+        self._landmark = {}
+        if info.plan.landmark is not None:
+            names = ("frames", "residual", "started_s", "line", "target_um")
+            self._landmark = {name: _array(group, f"landmark/{name}") for name in names}
+        self._row = -1
+        self._line = np.zeros((self._columns, *info.frame_shape), np.uint16)
+
+    def write_images(self, row: int, frames: Sequence[Frame], *, is_new: bool) -> None:
+        """Write images into their line, which has others already unless it is new."""
+        self.untouched = False
+        span = slice(row * self._columns, (row + 1) * self._columns)
+        if row != self._row:
+            self._row = row
+            self._line[:] = 0 if is_new else self._frames[span]
+        for frame in frames:
+            self._line[frame.point.column] = frame.image
+        self._frames[span] = self._line
+
+    def write_points(self, points: Points, dirty: range) -> None:
+        """Write what the journal says of some points: a copy, for readers of Zarr."""
+        for name, array in self._points.items():
+            chunk = array.chunks[0]
+            first = dirty.start // chunk * chunk
+            span = slice(first, min(-(-dirty.stop // chunk) * chunk, array.shape[0]))
+            array[span] = points.columns[name][span]
+
+    def write_landmark(self, visit: LandmarkVisit) -> None:
+        """Keep a visit to the landmark."""
+        self.untouched = False
+        for name, array in self._landmark.items():
+            array[visit.visit] = visit.images if name == "frames" else getattr(visit, name)
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 from acquisition.engine import scan
+from acquisition.instrument import Instrument
 from acquisition.observer import SilentObserver
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
-from acquisition.scanner import Instrument
 from acquisition.store import Run, RunInfo
 from acquisition.writer import RunWriter
 from configs.instrument import InstrumentConfig
@@ -35,7 +35,7 @@ def ours(folder: Path, rows: int, columns: int) -> float:
     )
     info = RunInfo(provenance=Provenance.now({}), instrument=config, plan=plan, sample="speed")
     began = time.perf_counter()
-    with RunWriter(folder / "ours.zarr", info) as writer:
+    with RunWriter.create(folder / "ours.zarr", info) as writer:
         scan(info, devices, writer, SilentObserver())
     seconds = time.perf_counter() - began
     assert Run(folder / "ours.zarr").points().valid.all()

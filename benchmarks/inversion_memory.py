@@ -2,7 +2,8 @@
 
     python benchmarks/inversion_memory.py [COLUMNS]
 
-Random squares, 70 rows of them, in scans of 72 and of 1,000 columns, or as many; each is
+Random squares, 70 rows of them, in scans of 72 and of 1,000 columns, or as many, on an
+instrument that does not drift in the hours that the longer one takes; each is
 inverted from nothing by the command, in a process of its own, whose largest resident set is
 told.
 """
@@ -32,7 +33,7 @@ def main() -> None:
             squares = np.random.default_rng(columns).random((ROWS, columns)) < 0.35
             mask, out = Path(folder) / f"{columns}.npy", Path(folder) / f"{columns}.zarr"
             np.save(mask, squares)
-            opticalnet.acquire(str(mask), out=out)
+            opticalnet.acquire(str(mask), out=out, instrument="simulated-still")
             start = time.perf_counter()
             command = [sys.executable, "-m", "opticalnet", "reconstruct", str(out)]
             process = subprocess.Popen(

@@ -136,6 +136,21 @@ StageConfig = Annotated[
 ]
 
 
+class SimulatedShutterConfig(Value):
+    """A shutter before the simulated world."""
+
+    kind: Literal["simulated"] = "simulated"
+
+
+class MicroManagerShutterConfig(MicroManagerDevice):
+    """A shutter that Micro-Manager drives."""
+
+
+ShutterConfig = Annotated[
+    SimulatedShutterConfig | MicroManagerShutterConfig, Field(discriminator="kind")
+]
+
+
 class Travel(Value):
     """Where the stage may go; a controller's own limits hold as well."""
 
@@ -167,6 +182,15 @@ class Timing(Value):
     """Largest distance between target and read-back of a good point."""
     attempts: Annotated[int, Field(ge=1, le=255)] = 3
     """Tries per point before it is marked invalid."""
+
+
+class Limits(Value):
+    """What a scan may not exceed; checked before it begins and while it goes on."""
+
+    invalid: Fraction = 0.05
+    """Share of invalid points above which a scan pauses."""
+    dark_s: NonNegative = 600.0
+    """How long lost light is waited for."""
 
 
 class Environment(Value):
@@ -206,8 +230,11 @@ class InstrumentConfig(Value):
     optics: Optics = Optics()
     camera: CameraConfig = SimulatedCameraConfig()
     stage: StageConfig = SimulatedStageConfig()
+    shutter: ShutterConfig | None = None
+    """``None``: there is none, or it is not ours to move."""
     travel: Travel = Travel()
     timing: Timing = Timing()
+    limits: Limits = Limits()
     environment: Environment | None = None
 
     @model_validator(mode="after")
@@ -224,6 +251,11 @@ class InstrumentConfig(Value):
         simulated_stage = self.stage.kind == "simulated" or (
             self.stage.kind == "gcs" and self.stage.port == SIMULATED_PORT
         )
+        if self.shutter is not None and self.shutter.kind != self.camera.kind:
+            raise ValueError(
+                "a simulated shutter goes with a simulated camera, and a real one with a real"
+                f" one, got {self.shutter.kind} and {self.camera.kind}"
+            )
         if self.camera.kind == "simulated" and not simulated_stage:
             raise ValueError(
                 "a simulated camera needs a simulated stage to look at,"

@@ -20,7 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import DeviceError, DeviceTimeout
-from configs.instrument import MicroManagerCameraConfig, MicroManagerStageConfig, Travel
+from configs.instrument import (
+    MicroManagerCameraConfig,
+    MicroManagerShutterConfig,
+    MicroManagerStageConfig,
+    Travel,
+)
 from drivers.mm_session import ACTION_S, ANSWER_S, LABEL, Session
 from drivers.mm_window import Window, set_window
 from drivers.protocols import Clock, Identity, Image, check_travel
@@ -263,8 +268,8 @@ class MicroManagerStage:
         return x_um, y_um
 
     def stop(self) -> None:
-        """Halt any motion; the stage stays usable."""
-        self._session.run("stop", lambda core: core.stop(LABEL))
+        """Halt any motion, also where another call hangs; the stage stays usable."""
+        self._session.run_aside("stop", lambda core: core.stop(LABEL))
 
     def close(self) -> None:
         """Halt, and release the device; further calls do nothing.
@@ -275,6 +280,51 @@ class MicroManagerStage:
             The device hangs and cannot be released before the program ends.
         """
         self._session.close(_halt_if_busy, ACTION_S)
+
+
+class MicroManagerShutter:
+    """A shutter that Micro-Manager drives.
+
+    Parameters
+    ----------
+    config
+        Adapter library, device, and properties; see ``MicroManagerCamera``.
+
+    Raises
+    ------
+    DeviceError
+        Micro-Manager, the library, the device or a property is not there, or the
+        device does not start.
+    """
+
+    def __init__(self, config: MicroManagerShutterConfig) -> None:
+        self._session = Session(config, "ShutterDevice")
+
+    @property
+    def identity(self) -> Identity:
+        """Library and device; simulated where the library is one of Micro-Manager's own."""
+        return self._session.identity
+
+    def set_open(self, is_open: bool) -> None:
+        """Open or close; what the device is doing otherwise is not waited for."""
+        doing = "open" if is_open else "close the beam"
+        self._session.run_aside(doing, lambda core: core.setShutterOpen(LABEL, is_open))
+
+    def is_open(self) -> bool:
+        """State of the shutter, as the device reports it."""
+        return self._session.run_aside(
+            "tell whether it is open", lambda core: core.getShutterOpen(LABEL)
+        )
+
+    def close(self) -> None:
+        """Close, and release the device; further calls do nothing.
+
+        Raises
+        ------
+        DeviceTimeout
+            The device hangs and cannot be released before the program ends.
+        """
+        self._session.close(lambda core: core.setShutterOpen(LABEL, False), ACTION_S)
 
 
 def _snap(core: "CMMCorePlus") -> NDArray[np.generic]:

@@ -17,15 +17,21 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from configs.errors import DeviceError, DeviceTimeout
-from configs.instrument import MicroManagerCameraConfig, MicroManagerStageConfig
+from configs.instrument import (
+    MicroManagerCameraConfig,
+    MicroManagerShutterConfig,
+    MicroManagerStageConfig,
+)
 from drivers.protocols import Identity
 
 if TYPE_CHECKING:
     from pymmcore_plus import CMMCorePlus
 
 T = TypeVar("T")
-Kind = Literal["CameraDevice", "XYStageDevice"]
-MicroManagerConfig = MicroManagerCameraConfig | MicroManagerStageConfig
+Kind = Literal["CameraDevice", "XYStageDevice", "ShutterDevice"]
+MicroManagerConfig = (
+    MicroManagerCameraConfig | MicroManagerStageConfig | MicroManagerShutterConfig
+)
 
 LABEL: Final = "device"
 SIMULATED_LIBRARIES: Final = frozenset(
@@ -119,6 +125,35 @@ class Session:
                     f"{self.name}: expected to {doing} within {timeout_s:g} s, got no answer;"
                     " close it, check power, cable and trigger, open it anew"
                 ) from None
+
+    def run_aside(self, doing: str, action: "Callable[[CMMCorePlus], T]") -> T:
+        """Return what ``action`` makes of the core, beside whatever the device is doing.
+
+        For what makes a device safe: a call that hangs is not waited for.
+
+        Raises
+        ------
+        DeviceTimeout
+            ``action`` has not returned in time.
+        DeviceError
+            It raised, or the device is closed.
+        """
+        core = self._core
+        if core is None:
+            self.require_usable()
+        assert core is not None
+        worker = _Worker(f"{self.name} aside")
+        with _translated(self.name, doing):
+            answer = worker.submit(lambda: action(core))
+            try:
+                return answer.result(ANSWER_S)
+            except TimeoutError:
+                raise DeviceTimeout(
+                    f"{self.name}: expected to {doing} within {ANSWER_S:g} s, got no answer;"
+                    " switch it off by hand"
+                ) from None
+            finally:
+                worker.end(join=False)
 
     def close(self, halt: "Callable[[CMMCorePlus], object]", timeout_s: float) -> None:
         """Halt and unload the device; do nothing where that was done before.

@@ -3,10 +3,14 @@
 A driver is open when its constructor returns and closed for good after ``close``,
 which may be called twice. Blocking calls raise ``DeviceTimeout`` when their
 deadline passes. Every driver raises ``DeviceError`` or a subclass and nothing else.
+
+Calls come from one thread, but for those that make an instrument safe: ``stop`` of a stage
+and the methods of a shutter may come from another at any time, also while a call hangs,
+and then do their work at once.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +86,36 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """End a sequence, and release the device."""
+        ...
+
+
+class Shutter(Protocol):
+    """What lets light to the sample, or not."""
+
+    @property
+    def identity(self) -> "Identity":
+        """What answers behind this driver."""
+        ...
+
+    def set_open(self, is_open: bool) -> None:
+        """Open or close, and return once that is done."""
+        ...
+
+    def is_open(self) -> bool:
+        """Measured state, where the device has a sensor for it."""
+        ...
+
+    def close(self) -> None:
+        """Close, and release the device."""
+        ...
+
+
+@runtime_checkable
+class Reconnectable(Protocol):
+    """A device whose connection can be made anew; the rest of it is as before."""
+
+    def reconnect(self) -> None:
+        """Drop the connection, whatever hangs in it, and open it again."""
         ...
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.engine import scan
+from acquisition.creation import check_output
+from acquisition.engine import ScanSummary, scan
+from acquisition.instrument import Instrument
 from acquisition.observer import Observer, SilentObserver
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
-from acquisition.scanner import Instrument, ScanSummary
 from acquisition.store import RunInfo
-from acquisition.writer import RunWriter, check_output
+from acquisition.writer import RunWriter
 from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MARGIN, DEFAULT_MAX_RESIDUAL
 from configs.errors import ConfigError
 from configs.grid import LARGEST_GRID, check_grid
@@ -171,7 +172,7 @@ def _scan(
     """Scan into a run; without a path, record nothing."""
     if path is None:
         return scan(info, devices, None, observer)
-    with RunWriter(path, info, truth) as writer:
+    with RunWriter.create(path, info, truth) as writer:
         return scan(info, devices, writer, observer)
 
 

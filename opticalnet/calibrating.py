@@ -1,7 +1,7 @@
 """An instrument in one call: from a run to optics, with error bars."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +9,6 @@ import numpy as np
 import tomli_w
 import torch
 
-from acquisition.frame import Status
 from acquisition.store import Run, RunInfo
 from configs.drafts import check_absent, in_place, named
 from configs.errors import ConfigError, ReconstructionError
@@ -166,9 +165,7 @@ def _some(run: Run) -> Photons:
             f"{run.path}: expected at least {_FEWEST} valid frames, got {len(valid)}; scan more"
         )
     chosen = valid[np.linspace(0, len(valid) - 1, min(_FRAMES, len(valid))).astype(int)]
-    status = np.full_like(points.status, Status.PENDING)
-    status[chosen] = Status.VALID
-    few, cpu = replace(points, status=status), torch.device("cpu")
+    few, cpu = points.only(np.isin(np.arange(len(points.valid)), chosen)), torch.device("cpu")
     return Photons.of(run.lines(few), run.info.instrument.camera.sensor, cpu)
 
 

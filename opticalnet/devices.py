@@ -5,26 +5,29 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import TracebackType
 
-from acquisition.scanner import Instrument
+from acquisition.instrument import Instrument
 from configs.errors import DeviceError
 from configs.geometry import SQUARE_NM, SampleGeometry
 from configs.instrument import (
     SIMULATED_PORT,
     GcsStageConfig,
     InstrumentConfig,
+    MicroManagerShutterConfig,
     MicroManagerStageConfig,
     SimulatedCameraConfig,
+    SimulatedShutterConfig,
     SimulatedStageConfig,
 )
 from drivers.clock import WallClock
 from drivers.gcs import GcsStage
-from drivers.micromanager import MicroManagerCamera, MicroManagerStage
-from drivers.protocols import Camera, Clock, XYStage
+from drivers.micromanager import MicroManagerCamera, MicroManagerShutter, MicroManagerStage
+from drivers.protocols import Camera, Clock, Shutter, XYStage
 from simulation.camera import SimulatedCamera
 from simulation.clock import VirtualClock
 from simulation.gcs_controller import GcsController
 from simulation.samples import Sample
 from simulation.serial_line import SerialLine
+from simulation.shutter import SimulatedShutter
 from simulation.stage import SimulatedStage
 from simulation.world import World
 
@@ -42,7 +45,8 @@ def rehearsal(config: InstrumentConfig) -> InstrumentConfig:
         stage = SimulatedStageConfig(
             x_direction=stage.x_direction, y_direction=stage.y_direction
         )
-    return config.changed(camera=camera, stage=stage)
+    shutter = None if config.shutter is None else SimulatedShutterConfig()
+    return config.changed(camera=camera, stage=stage, shutter=shutter)
 
 
 @contextmanager
@@ -70,13 +74,16 @@ def open_instrument(
     with ExitStack() as devices:
         stage, stage_um = _open_stage(config, clock, seed, devices)
         devices.push(partial(_close, stage))
-        camera = _open_camera(config, clock, seed, sample, stage_um)
+        shutter, is_lit = _open_shutter(config)
+        if shutter is not None:
+            devices.push(partial(_close, shutter))
+        camera = _open_camera(config, clock, seed, sample, stage_um, is_lit)
         devices.push(partial(_close, camera))
-        yield Instrument(stage, camera, clock)
+        yield Instrument(stage, camera, clock, shutter)
 
 
 def _close(
-    device: XYStage | Camera,
+    device: XYStage | Camera | Shutter,
     _kind: type[BaseException] | None,
     error: BaseException | None,
     _traceback: TracebackType | None,
@@ -110,12 +117,25 @@ def _open_stage(
             return MicroManagerStage(stage, config.travel, clock), None
 
 
+def _open_shutter(config: InstrumentConfig) -> tuple[Shutter | None, Callable[[], bool]]:
+    """Open the shutter, if there is one; it also says whether simulated light passes."""
+    match config.shutter:
+        case None:
+            return None, lambda: True
+        case SimulatedShutterConfig():
+            simulated = SimulatedShutter()
+            return simulated, simulated.lets_light_through
+        case MicroManagerShutterConfig() as shutter:
+            return MicroManagerShutter(shutter), lambda: True
+
+
 def _open_camera(
     config: InstrumentConfig,
     clock: Clock,
     seed: int,
     sample: Sample,
     stage_um: TruePosition | None,
+    is_lit: Callable[[], bool],
 ) -> Camera:
     if not isinstance(config.camera, SimulatedCameraConfig):
         return MicroManagerCamera(config.camera, clock)
@@ -131,6 +151,7 @@ def _open_camera(
         camera=config.camera,
         environment=config.environment,
         stage_um=stage_um,
+        is_lit=is_lit,
         clock=clock,
         seed=seed,
     )

@@ -1,6 +1,6 @@
 """How fine a structure the maps of a run show."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +9,6 @@ import zarr
 import zarr.errors
 from numpy.typing import NDArray
 
-from acquisition.frame import Status
 from acquisition.store import Points, Run
 from configs.errors import ConfigError, ReconstructionError, RunStoreError
 from configs.sample import Star
@@ -124,13 +123,7 @@ def _halves(points: Points, columns: int) -> tuple[Points, Points]:
     """Divide good frames into two halves, like the fields of a chessboard."""
     row, column = np.divmod(np.arange(len(points.valid)), columns)
     order = (row + column) % _HALVES
-    one, other = (
-        replace(
-            points,
-            status=np.where(points.valid & (order == half), points.status, Status.PENDING),
-        )
-        for half in range(_HALVES)
-    )
+    one, other = (points.only(points.valid & (order == half)) for half in range(_HALVES))
     if not (one.valid.any() and other.valid.any()):
         raise ReconstructionError(
             "resolution: expected frames in two halves of the scan, got too few; scan more"

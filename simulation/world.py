@@ -4,7 +4,9 @@ Stage and camera do not know each other; both belong to a world, which knows whe
 the sample really is and what light leaves it.
 """
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import torch
@@ -21,6 +23,10 @@ from simulation.samples import Sample
 from simulation.streams import Stream, torch_stream
 from simulation.under_beam import CellsUnderBeam
 
+_RESOLUTION_UM: Final = 1e-4
+"""Positions that differ by less are one: no stage holds still to a tenth of a nanometre."""
+_WORD: Final = (1 << 32) - 1
+
 
 class World:
     """A sample under a beam.
@@ -35,16 +41,16 @@ class World:
         The light, the sensor, and what disturbs them.
     stage_um
         Says where the stage really is, (x, y).
+    is_lit
+        Says whether light gets to the sample.
     clock
         The only time there is; drift begins now.
     seed
         Of all noise, drift and dust.
 
-    Attributes
-    ----------
-    noise
-        Source of the next frame's photon and read noise; whoever wants to take one frame
-        again puts a generator in the same state here.
+    Photon and read noise of a frame follow from the seed, the place on the sample, and how
+    often that was looked at before: whatever was taken in between, a scan that goes on
+    after a crash sees what it would have seen.
     """
 
     def __init__(
@@ -55,10 +61,12 @@ class World:
         camera: SimulatedCameraConfig,
         environment: Environment,
         stage_um: Callable[[], tuple[float, float]],
+        is_lit: Callable[[], bool],
         clock: Clock,
         seed: int,
     ) -> None:
-        self.noise = torch_stream(seed, Stream.SENSOR_NOISE)
+        self._seed = seed
+        self._looks: Counter[tuple[int, int]] = Counter()
         self._geometry = geometry
         self._focus = FocusSeries(optics, sample.cell_nm)
         model = self._focus.at(0.0)
@@ -66,7 +74,7 @@ class World:
         self._cells = CellsUnderBeam(sample, self._side)
         self._detector = Detector(camera, environment, optics.image_px, model.open_peak(), seed)
         self._disturbances = Disturbances(environment, seed)
-        self._stage_um = stage_um
+        self._stage_um, self._is_lit = stage_um, is_lit
         self._clock = clock
         self._began_s = clock.now()
 
@@ -79,11 +87,19 @@ class World:
         now = self._disturbances.at(np.array([time_s]))
         # A sample that drifts right has the beam further left on it.
         place_um = self._geometry.on_sample_um(*stage_um) - now.displacement_nm / 1000
-        light = self._light(place_um, float(now.focus_nm[0]))
+        steps = np.rint(place_um[0] / _RESOLUTION_UM).astype(np.int64)
+        light = self._light(steps[None] * _RESOLUTION_UM, float(now.focus_nm[0]))
         image: NDArray[np.uint16] = self._detector.record(
-            light, now.power, exposure_ms, self.noise
+            light * self._is_lit(), now.power, exposure_ms, self._noise(*steps.tolist())
         )[0]
         return image
+
+    def _noise(self, x: int, y: int) -> torch.Generator:
+        """Return the noise of the next look at a place."""
+        look = self._looks[x, y]
+        self._looks[x, y] += 1
+        key = (x & _WORD, y & _WORD, look)  # of either sign, but keys have none
+        return torch_stream(self._seed, Stream.SENSOR_NOISE, *key)
 
     def _light(self, place_um: NDArray[np.float64], focus_nm: float) -> torch.Tensor:
         """Light on the camera, (1, y, x), with the beam at (x, y) on the sample, (1, 2)."""

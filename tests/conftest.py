@@ -4,9 +4,9 @@ import signal
 
 import pytest
 
+from acquisition.instrument import Instrument
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
-from acquisition.scanner import Instrument
 from acquisition.store import RunInfo
 from configs.instrument import InstrumentConfig
 from simulation.clock import VirtualClock

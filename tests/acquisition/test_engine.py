@@ -1,20 +1,24 @@
 """The scan engine: never a wrong frame as good, never a shifted one."""
 
+import dataclasses
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
 
 from acquisition.engine import scan
 from acquisition.frame import Status
+from acquisition.instrument import Instrument
 from acquisition.plan import LandmarkSchedule, ScanPlan
-from acquisition.scanner import Instrument
+from acquisition.stopping import Terminated
 from acquisition.store import Run
 from acquisition.writer import RunWriter
 from configs.errors import AcquisitionError, DeviceError, DeviceTimeout, LimitError
 from configs.instrument import Travel
 from simulation.instant import InstantStage, PositionCamera, position_um
+from simulation.shutter import SimulatedShutter
 
 
 class Watcher:
@@ -61,7 +65,7 @@ def info(small_plan, make_info):
 
 
 def run_scan(info, instrument, tmp_path, watcher=None):
-    with RunWriter(tmp_path / "run.zarr", info) as writer:
+    with RunWriter.create(tmp_path / "run.zarr", info) as writer:
         summary = scan(info, instrument, writer, watcher or Watcher())
     return summary, Run(tmp_path / "run.zarr")
 
@@ -108,22 +112,40 @@ def test_a_failure_is_tried_again_and_leaves_no_trace(info, instant, tmp_path, d
     summary, run = run_scan(info, instant, tmp_path)
     assert summary.valid == 63
     assert_valid_frames_are_where_they_belong(run)
-    attempts = [record["attempts"] for record in run.journal()]
+    attempts = [record.attempts for record in run.journal()]
     assert sorted(attempts)[-2:] == [2, 3]
     assert instant.stage.stops >= 3
 
 
-def test_a_point_that_keeps_failing_is_invalid_and_shifts_nothing(info, instant, tmp_path):
+def test_a_point_that_fails_is_taken_again_at_the_end(info, instant, tmp_path):
     snap = Trouble(instant.camera.snap, {10, 11, 12}, DeviceError("no trigger"))
     instant.camera.snap = snap
+    watcher = Watcher()
+    summary, run = run_scan(info, instant, tmp_path, watcher)
+    assert (summary.points, summary.valid) == (63, 63)
+    assert_valid_frames_are_where_they_belong(run)
+    told = [(record.status, record.attempts) for record in run.journal() if record.index == 10]
+    assert told == [(Status.INVALID, 3), (Status.VALID, 1)]
+    assert watcher.frames[-1].point.index == 10
+
+
+def test_a_point_that_keeps_failing_is_invalid_and_shifts_nothing(info, instant, tmp_path):
+    bad_um, snap = info.plan.point(1, 1).target_um, instant.camera.snap
+
+    def no_trigger_there(timeout_s):
+        if instant.stage.position() == bad_um:
+            raise DeviceError("no trigger")
+        return snap(timeout_s)
+
+    instant.camera.snap = no_trigger_there
     watcher = Watcher()
     summary, run = run_scan(info, instant, tmp_path, watcher)
     assert (summary.points, summary.valid) == (63, 62)
     assert np.flatnonzero(~run.points().valid).tolist() == [10]
     assert_valid_frames_are_where_they_belong(run)
     assert run.frames(1)[1].sum() == 0
-    record = next(r for r in run.journal() if r["index"] == 10)
-    assert (record["attempts"], record["reason"]) == (3, "no trigger")
+    record = next(r for r in run.journal() if r.index == 10)
+    assert (record.attempts, record.reason) == (3, "no trigger")
     assert any("row 1, column 1" in message for message in watcher.warnings)
 
 
@@ -137,7 +159,7 @@ def test_a_readback_off_target_is_no_good_point(info, instant, tmp_path):
     instrument = Instrument(stage, PositionCamera(stage), instant.clock)
     summary, run = run_scan(info, instrument, tmp_path)
     assert summary.valid == 63
-    assert sum(r["attempts"] for r in run.journal()) > 63
+    assert sum(r.attempts for r in run.journal()) > 63
     targets = [point.target_um for point in info.plan.points()]
     distance = np.linalg.norm(run.points().readback_um - targets, axis=1)
     assert distance.max() < 0.020
@@ -145,7 +167,7 @@ def test_a_readback_off_target_is_no_good_point(info, instant, tmp_path):
 
 def test_a_readback_that_is_no_number_is_no_good_point(info, instant, tmp_path):
     instant.stage.position = lambda: (float("nan"), 0.0)
-    with pytest.raises(AcquisitionError, match="points in a row failed"):
+    with pytest.raises(AcquisitionError, match="points to be invalid, got 10 of 10"):
         run_scan(info, instant, tmp_path)
     assert not Run(tmp_path / "run.zarr").points().valid.any()
 
@@ -161,7 +183,7 @@ def test_a_broken_instrument_ends_the_scan_and_keeps_what_was_taken(info, instan
     instant.camera.snap = Trouble(
         instant.camera.snap, range(20, 1000), DeviceError("cable pulled")
     )
-    with pytest.raises(AcquisitionError, match=r"10 points in a row failed.*cable pulled"):
+    with pytest.raises(AcquisitionError, match=r"to be invalid, got 10 of 30.*cable pulled"):
         run_scan(info, instant, tmp_path)
     run = Run(tmp_path / "run.zarr")
     assert run.points().valid.sum() == 20
@@ -178,43 +200,97 @@ def test_a_plan_beyond_the_travel_moves_nothing(make_info):
     assert stage.moves == 0
 
 
-def test_ctrl_c_stops_between_two_points(info, instant, tmp_path):
-    class Impatient(Watcher):
-        def frame(self, frame):
-            super().frame(frame)
-            if len(self.frames) == 13:
-                os.kill(os.getpid(), signal.SIGINT)
+class Signalling(Watcher):
+    """Sends signals to its own process at the 13th frame, the fourth of its line."""
 
-    watcher = Impatient()
-    with pytest.raises(KeyboardInterrupt):
+    def __init__(self, *numbers):
+        super().__init__()
+        self._numbers = numbers
+
+    def frame(self, frame):
+        super().frame(frame)
+        if len(self.frames) == 13:
+            for number in self._numbers:
+                os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "ending", "frames"),
+    [
+        ([signal.SIGINT], KeyboardInterrupt, 18),
+        ([signal.SIGINT, signal.SIGINT], KeyboardInterrupt, 13),
+        ([signal.SIGINT] * 3, KeyboardInterrupt, 13),
+        ([signal.SIGTERM], Terminated, 13),
+        ([signal.SIGINT, signal.SIGTERM], Terminated, 13),
+    ],
+)
+def test_signals_end_the_scan_and_leave_it_safe(
+    info, instant, tmp_path, numbers, ending, frames
+):
+    shutter = SimulatedShutter()
+    instant = dataclasses.replace(instant, shutter=shutter)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    watcher = Signalling(*numbers)
+    with pytest.raises(ending):
         run_scan(info, instant, tmp_path, watcher)
     run = Run(tmp_path / "run.zarr")
-    assert run.points().valid.sum() == len(watcher.frames) == 13
+    assert run.points().valid.sum() == len(watcher.frames) == frames
     assert_valid_frames_are_where_they_belong(run)
-    assert instant.stage.stops == 1
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert instant.stage.stops >= 1
+    assert not shutter.is_open()
+    assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    assert signal.set_wakeup_fd(-1) == -1
 
 
-def test_ctrl_c_again_and_again_neither_loses_frames_nor_leaves_the_stage_moving(
-    info, instant, tmp_path
-):
-    class Impatient(Watcher):
-        def frame(self, frame):
-            super().frame(frame)
-            if len(self.frames) == 13:
-                os.kill(os.getpid(), signal.SIGINT)
-                os.kill(os.getpid(), signal.SIGINT)
-
+def test_signals_while_a_scan_ends_change_nothing(info, instant, tmp_path):
     def stop():
         os.kill(os.getpid(), signal.SIGINT)
         instant.stage.stops += 1
 
     instant.stage.stop = stop
-    watcher = Impatient()
+    watcher = Signalling(signal.SIGINT, signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run_scan(info, instant, tmp_path, watcher)
-    assert instant.stage.stops == 1
+    assert instant.stage.stops >= 1
     assert Run(tmp_path / "run.zarr").points().valid.sum() == 13
+
+
+@pytest.mark.parametrize(
+    ("order", "frames"), [("", 18), ("line", 18), ("now\n", 13), ("EMERGENCY", 13)]
+)
+def test_a_file_stops_the_scan(info, instant, tmp_path, order, frames):
+    stop_file = tmp_path / "run.zarr" / "STOP"
+
+    class Remote(Watcher):
+        def frame(self, frame):
+            super().frame(frame)
+            if len(self.frames) == 13:
+                stop_file.write_text(order)
+                heeded = time.monotonic() + 5
+                while stop_file.exists():
+                    assert time.monotonic() < heeded
+
+    watcher = Remote()
+    with pytest.raises(AcquisitionError, match="stopped by the file"):
+        run_scan(info, instant, tmp_path, watcher)
+    assert len(watcher.frames) in range(frames, frames + 2)
+    assert Run(tmp_path / "run.zarr").points().valid.sum() == len(watcher.frames)
+    assert instant.stage.stops >= 1
+
+
+def test_a_file_that_says_something_else_is_told(info, instant, tmp_path):
+    class Remote(Watcher):
+        def frame(self, frame):
+            super().frame(frame)
+            if len(self.frames) == 13:
+                (tmp_path / "run.zarr" / "STOP").write_text("please")
+                while not self.warnings:
+                    pass
+
+    watcher = Remote()
+    summary, _ = run_scan(info, instant, tmp_path, watcher)
+    assert summary.valid == 63
+    assert watcher.warnings == ["STOP: expected line, now or emergency, got 'please'"]
 
 
 def test_a_scan_that_fails_before_its_first_frame_leaves_nothing(info, instant, tmp_path):

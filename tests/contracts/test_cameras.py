@@ -60,7 +60,17 @@ def wave_step(earlier: Image, later: Image) -> int:
 def simulated_camera(optics: Optics) -> Iterator[Camera]:
     config, clock = SimulatedCameraConfig(), VirtualClock()
     sample, frame = Sample("open", np.ones((4, 4))), SampleGeometry(4, 4, 180.0, (0.0, 0.0))
-    world = World(sample, frame, optics, config, Environment(), lambda: (0.0, 0.0), clock, 0)
+    world = World(
+        sample=sample,
+        geometry=frame,
+        optics=optics,
+        camera=config,
+        environment=Environment(),
+        stage_um=lambda: (0.0, 0.0),
+        is_lit=lambda: True,
+        clock=clock,
+        seed=0,
+    )
     camera = SimulatedCamera(config, optics, world, clock)
     yield camera
     camera.close()

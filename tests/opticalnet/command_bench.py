@@ -160,11 +160,11 @@ def taken(path: Path) -> int:
     columns = run.info.plan.columns
     valid = np.flatnonzero(run.points().valid)
     assert np.array_equal(valid, np.arange(valid.size)), "a raster is taken in its order"
-    for row, records in groupby(run.journal(), lambda record: record["index"] // columns):
+    for row, records in groupby(run.journal(), lambda record: record.index // columns):
         frames = run.frames(row)
         for record in records:
-            image = frames[record["index"] % columns]
-            assert zlib.crc32(image.tobytes()) == record["crc32"]
+            image = frames[record.index % columns]
+            assert zlib.crc32(image.tobytes()) == record.crc32
     return valid.size
 
 

@@ -93,10 +93,10 @@ def both_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 def test_both_take_the_same_points(both_runs: dict[str, Run]) -> None:
     records = [list(run.journal()) for run in both_runs.values()]
     for key in ("index", "target_um", "attempts", "status"):
-        first, second = ([record[key] for record in journal] for journal in records)
+        first, second = ([getattr(record, key) for record in journal] for journal in records)
         assert first == second
-    assert [record["index"] for record in records[0]] == list(range(48))
-    targets = np.array([record["target_um"] for record in records[0]]).reshape(6, 8, 2)
+    assert [record.index for record in records[0]] == list(range(48))
+    targets = np.array([record.target_um for record in records[0]]).reshape(6, 8, 2)
     assert targets.mean(axis=(0, 1)) == pytest.approx((100, 100))
     assert np.diff(targets[..., 0], axis=1) == pytest.approx(SQUARE_UM)
     assert np.diff(targets[..., 1], axis=0) == pytest.approx(SQUARE_UM)
@@ -106,7 +106,7 @@ def test_both_take_the_same_points(both_runs: dict[str, Run]) -> None:
 def test_both_are_where_they_should_be(both_runs: dict[str, Run], name: str) -> None:
     run = both_runs[name]
     assert taken(run.path) == 48
-    targets = np.array([record["target_um"] for record in run.journal()])
+    targets = np.array([record.target_um for record in run.journal()])
     error_nm = 1000 * np.linalg.norm(run.points().readback_um - targets, axis=1)
     assert 0 < error_nm.max() <= run.info.instrument.timing.position_tolerance_nm
     stored = zarr.open_group(run.path / "points", mode="r")
@@ -191,7 +191,7 @@ def test_whichever_way_the_axes_lie(
         info = RunInfo(
             provenance=Provenance.now({}), instrument=config, plan=plan, sample="letter"
         )
-        with RunWriter(tmp_path / "run.zarr", info, sample.coverage) as writer:
+        with RunWriter.create(tmp_path / "run.zarr", info, sample.coverage) as writer:
             scan(info, devices, writer, SilentObserver())
     run = Run(tmp_path / "run.zarr")
     assert run.points().valid.all()
@@ -201,7 +201,7 @@ def test_whichever_way_the_axes_lie(
     across, down = np.diff(readback, axis=1)[..., 0], np.diff(readback, axis=0)[..., 1]
     assert np.allclose(across, directions[0] * SQUARE_UM, atol=0.01)
     assert np.allclose(down, directions[1] * SQUARE_UM, atol=0.01)
-    columns = [record["index"] % 12 for record in run.journal()]
+    columns = [record.index % 12 for record in run.journal()]
     second_line = range(11, -1, -1) if order == "snake" else range(12)
     assert columns[:24] == [*range(12), *second_line]
 

@@ -121,7 +121,7 @@ def wait_for(what):
 
 def test_a_run_is_inverted_while_it_grows(run, tmp_path):
     said = []
-    with RunWriter(tmp_path / "run.zarr", run.info) as writer:
+    with RunWriter.create(tmp_path / "run.zarr", run.info) as writer:
         live = LiveInversion(tmp_path / "run.zarr", CPU, warn=said.append)
         for frame in frames_of(run, range(21)):  # 12 of a band, 8 around it, and one
             writer.add(frame)
@@ -152,7 +152,7 @@ def test_a_run_that_cannot_be_read_is_told_once(tmp_path):
 
 def test_damage_in_mid_scan_is_told_once(run, tmp_path):
     said = []
-    with RunWriter(tmp_path / "run.zarr", run.info) as writer:
+    with RunWriter.create(tmp_path / "run.zarr", run.info) as writer:
         for frame in frames_of(run, range(3)):
             writer.add(frame)
         live = LiveInversion(tmp_path / "run.zarr", CPU, warn=said.append)

@@ -122,6 +122,7 @@ def test_a_set_shows_what_the_live_instrument_shows(tmp_path, mask):
             camera=BRIGHT,
             environment=drifting,
             stage_um=lambda place_um=place_um: place_um,
+            is_lit=lambda: True,
             clock=clock,
             seed=1,
         )

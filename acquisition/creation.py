@@ -1,0 +1,127 @@
+"""A new run on disk: its arrays, empty, and what is known of it before its first frame."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from acquisition.disk import Disk, DurableStore, free_bytes, sync_folder
+from acquisition.journal import JOURNAL
+from acquisition.plan import ScanPlan
+from acquisition.store import POINT_ARRAYS, RunInfo
+from configs.errors import RunStoreError
+
+SPARE_BYTES: Final = 50_000_000
+"""Room that a scan leaves on the disk."""
+_FRAME_CODEC: Final = BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle")
+"""Photon counts fill the lower bits only: half the time of Zarr's own choice, and smaller."""
+_CHUNK_POINTS: Final = 4096
+
+
+def create_run(
+    path: Path, info: RunInfo, truth: NDArray[np.float64] | None, disk: Disk
+) -> None:
+    """Create a run without frames.
+
+    Parameters
+    ----------
+    path
+        Of the run.
+    info
+        All that is known of it.
+    truth
+        (rows, columns), milled fraction of each square, where that is known.
+    disk
+        What writes.
+
+    Raises
+    ------
+    RunStoreError
+        If the path exists, cannot be written, or the disk is too small.
+    """
+    check_output(path, info.plan, info.instrument.optics.image_px)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+    except OSError as error:
+        raise _cannot_create(path, error) from error
+    try:
+        _create_arrays(path, info, truth, disk)
+        disk.replace(path / JOURNAL, memoryview(b""))
+        sync_folder(path.parent)
+    except OSError as error:
+        shutil.rmtree(path, ignore_errors=True)
+        raise _cannot_create(path, error) from error
+
+
+def _create_arrays(
+    path: Path, info: RunInfo, truth: NDArray[np.float64] | None, disk: Disk
+) -> None:
+    plan, scan = info.plan, len(info.plan)
+    group = zarr.create_group(DurableStore(path, disk), zarr_format=3)
+    group.create_array(
+        "frames",
+        shape=(scan, *info.frame_shape),
+        chunks=(plan.columns, *info.frame_shape),
+        dtype="uint16",
+        compressors=_FRAME_CODEC,
+        dimension_names=("scan", "y", "x"),
+    )
+    points = group.create_group("points")
+    for name, tail, dtype, fill in POINT_ARRAYS:
+        points.create_array(
+            name,
+            shape=(scan, *tail),
+            chunks=(_CHUNK_POINTS, *tail),
+            dtype=dtype,
+            fill_value=fill,
+            compressors=None,
+        )
+    if plan.landmark is not None:
+        _create_landmark(group, plan, info.frame_shape)
+    if truth is not None:
+        array = group.create_array("truth", shape=truth.shape, dtype="float32")
+        array[:] = truth
+    group.attrs["opticalnet"] = info.model_dump(mode="json")
+
+
+def _create_landmark(group: zarr.Group, plan: ScanPlan, frame_shape: tuple[int, int]) -> None:
+    assert plan.landmark is not None
+    visits = plan.landmark_visits
+    shape = (visits, plan.landmark.frames, *frame_shape)
+    landmark = group.create_group("landmark")
+    landmark.create_array("frames", shape=shape, chunks=(1, *shape[1:]), dtype="uint16")
+    for name, tail in (("residual", ()), ("started_s", ()), ("line", ()), ("target_um", (2,))):
+        landmark.create_array(name, shape=(visits, *tail), dtype="float64", fill_value=np.nan)
+
+
+def run_bytes(plan: ScanPlan, image_px: int) -> int:
+    """Return the size of a run on disk, were nothing compressible."""
+    frames = len(plan)
+    if plan.landmark is not None:
+        frames += plan.landmark_visits * plan.landmark.frames
+    return 2 * image_px**2 * frames
+
+
+def check_output(path: Path, plan: ScanPlan, image_px: int) -> None:
+    """Raise ``RunStoreError`` unless a run can be written to a path."""
+    try:
+        there_already, free = path.exists(), free_bytes(path)
+    except OSError as error:
+        raise _cannot_create(path, error) from error
+    if there_already:
+        raise RunStoreError(f"{path} exists already; choose another --out or remove it")
+    needed = run_bytes(plan, image_px) + SPARE_BYTES
+    if free < needed:
+        raise RunStoreError(
+            f"disk too small for {path}: expected {needed / 1e6:.0f} MB free,"
+            f" got {free // 1_000_000} MB; make room or choose another --out"
+        )
+
+
+def _cannot_create(path: Path, error: OSError) -> RunStoreError:
+    return RunStoreError(f"cannot create run {path}: {error}; choose another --out")

@@ -1,0 +1,122 @@
+"""Looks after a scan from outside: signals, the file ``STOP``, and calls that hang."""
+
+import select
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Self
+
+from acquisition.instrument import Instrument, make_safe
+from acquisition.stopping import STOP_FILE, Signals, StopLevel, Stopping
+
+_PERIOD_S: Final = 0.05
+_SAFE_WITHIN_S: Final = 0.2
+_GRACE_S: Final = 2.0
+"""Beyond the deadline that a driver keeps itself."""
+_ORDERS: Final = {
+    "": StopLevel.LINE,
+    "line": StopLevel.LINE,
+    "now": StopLevel.NOW,
+    "emergency": StopLevel.EMERGENCY,
+}
+
+
+class Watchdog:
+    """A thread beside the scan that makes the hardware safe when the scan cannot.
+
+    Parameters
+    ----------
+    instrument
+        What is made safe.
+    stopping
+        Learns of signals, of the file, and of the emergency.
+    run
+        Where a file ``STOP`` is looked for; ``None`` in a rehearsal.
+    tell
+        Takes what is to be told, on the thread of the watchdog.
+
+    Signals are heeded only where the scan runs on the main thread, which alone gets them.
+    """
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        stopping: Stopping,
+        run: Path | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._instrument, self._stopping, self._tell = instrument, stopping, tell
+        self._stop_file = None if run is None else run / STOP_FILE
+        self._call: tuple[str, float] | None = None
+        self._heard = StopLevel.NEVER
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._signals: Signals | None = None
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._signals = self._resources.enter_context(Signals(self._stopping))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        self._resources.close()
+
+    def expect(self, doing: str, within_s: float) -> None:
+        """Learn that a device is being called, and when it is to have answered."""
+        self._call = doing, time.monotonic() + within_s + _GRACE_S
+
+    def answered(self) -> None:
+        """Learn that it has."""
+        self._call = None
+
+    def _watch(self) -> None:
+        while not self._end.is_set() and self._heard < StopLevel.EMERGENCY:
+            self._wait()
+            self._look_for_file()
+            call = self._call
+            if call is not None and time.monotonic() > call[1]:
+                self._stopping.ask(
+                    StopLevel.EMERGENCY,
+                    f"{call[0]}: expected an answer long ago, got none: the device hangs;"
+                    " check its power and cable",
+                )
+            self._answer()
+
+    def _wait(self) -> None:
+        if self._signals is None:
+            self._end.wait(_PERIOD_S)
+        elif select.select([self._signals.pipe], [], [], _PERIOD_S)[0]:
+            self._signals.read_pipe()
+
+    def _look_for_file(self) -> None:
+        if self._stop_file is None or not self._stop_file.exists():
+            return
+        try:
+            order = self._stop_file.read_text().strip().lower()
+            if order in _ORDERS:
+                self._stopping.ask(_ORDERS[order], f"stopped by the file {self._stop_file}")
+            else:
+                self._tell(f"{STOP_FILE}: expected line, now or emergency, got {order[:40]!r}")
+            self._stop_file.unlink()
+        except OSError as error:
+            self._tell(f"{STOP_FILE}: {error}")
+
+    def _answer(self) -> None:
+        """Say, once each, what has been asked; see to it in an emergency."""
+        level = self._stopping.level
+        if level == self._heard:
+            return
+        self._heard = level
+        if level == StopLevel.EMERGENCY:
+            problems = make_safe(self._instrument, _SAFE_WITHIN_S)
+            self._tell("emergency: " + ("; ".join(problems) or "stage stopped, no more light"))
+        elif level == StopLevel.LINE:
+            self._tell("this line is the last; Ctrl-C again stops now")
+        if level >= StopLevel.NOW and self._signals is not None:
+            self._signals.wake()
