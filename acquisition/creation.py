@@ -7,18 +7,16 @@ from typing import Final
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
 from acquisition.disk import Disk, DurableStore, free_bytes, sync_folder
 from acquisition.journal import JOURNAL
-from acquisition.plan import ScanPlan
+from acquisition.landmark_store import FRAME_CODEC, LANDMARK_ARRAYS
+from acquisition.plan import LEARNING_LOOKS, ScanPlan
 from acquisition.store import POINT_ARRAYS, RunInfo
 from configs.errors import RunStoreError
 
 SPARE_BYTES: Final = 50_000_000
 """Room that a scan leaves on the disk."""
-_FRAME_CODEC: Final = BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle")
-"""Photon counts fill the lower bits only: half the time of Zarr's own choice, and smaller."""
 _CHUNK_POINTS: Final = 4096
 
 
@@ -68,7 +66,7 @@ def _create_arrays(
         shape=(scan, *info.frame_shape),
         chunks=(plan.columns, *info.frame_shape),
         dtype="uint16",
-        compressors=_FRAME_CODEC,
+        compressors=FRAME_CODEC,
         dimension_names=("scan", "y", "x"),
     )
     points = group.create_group("points")
@@ -91,19 +89,32 @@ def _create_arrays(
 
 def _create_landmark(group: zarr.Group, plan: ScanPlan, frame_shape: tuple[int, int]) -> None:
     assert plan.landmark is not None
-    visits = plan.landmark_visits
-    shape = (visits, plan.landmark.frames, *frame_shape)
+    frames = (plan.landmark.frames, *frame_shape)
     landmark = group.create_group("landmark")
-    landmark.create_array("frames", shape=shape, chunks=(1, *shape[1:]), dtype="uint16")
-    for name, tail in (("residual", ()), ("started_s", ()), ("line", ()), ("target_um", (2,))):
-        landmark.create_array(name, shape=(visits, *tail), dtype="float64", fill_value=np.nan)
+    landmark.create_array(
+        "frames",
+        shape=(0, *frames),
+        chunks=(1, *frames),
+        dtype="uint16",
+        compressors=FRAME_CODEC,
+    )
+    for name, tail in LANDMARK_ARRAYS:
+        landmark.create_array(
+            name,
+            shape=(0, *tail),
+            chunks=(64, *tail),
+            dtype="float64",
+            fill_value=np.nan,
+            compressors=None,
+        )
 
 
 def run_bytes(plan: ScanPlan, image_px: int) -> int:
     """Return the size of a run on disk, were nothing compressible."""
     frames = len(plan)
     if plan.landmark is not None:
-        frames += plan.landmark_visits * plan.landmark.frames
+        looks = LEARNING_LOOKS + plan.rows // plan.landmark.every_lines + 1
+        frames += looks * plan.landmark.frames
     return 2 * image_px**2 * frames
 
 

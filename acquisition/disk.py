@@ -35,10 +35,14 @@ class Disk:
         with path.open("r+b", buffering=0) as file:
             file.truncate(end)
             file.seek(end)
-            written = 0
-            while written < len(data):
-                written += file.write(data[written:])
-            os.fsync(file.fileno())
+            try:
+                written = 0
+                while written < len(data):
+                    written += file.write(data[written:])
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)  # who reads along sees all of it or nothing
+                raise
 
 
 class DurableStore(LocalStore):

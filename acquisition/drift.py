@@ -1,118 +1,249 @@
-"""Watching for drift during a scan: which landmark, when to look, when to pause."""
+"""Following the drift of a sample during a scan, by looks at a landmark.
 
-from collections.abc import Callable
+A place is chosen whose light tells positions best, and learnt by looks at 25 positions around
+it. Each visit then says by how much the sample has moved; the scan follows. The landmark lies
+between the points of the scan, and is approached from the same side every time.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.frame import LandmarkVisit
-from acquisition.landmark import normalised_residual
-from acquisition.observer import Observer
-from acquisition.plan import LandmarkSchedule, ScanPlan
+from acquisition.drift_filter import DriftFilter
+from acquisition.frame import Dither, LandmarkVisit
+from acquisition.landmark_model import LandmarkModel, Shift, expected_sd_um
+from acquisition.log import ScanLog
+from acquisition.plan import CANDIDATES_PER_SIDE, DITHERS_PER_SIDE, LandmarkSchedule
 from acquisition.scanner import Scanner
-from configs.errors import DeviceError
+from configs.errors import DeviceError, LimitError
 
-_CANDIDATES: Final = (0.25, 0.5, 0.75)
-CHOOSING_LOOKS: Final = 3 * len(_CANDIDATES) ** 2
-"""Looks at the sample that choosing a landmark takes."""
+Place = tuple[float, float]
+
+_BESIDE_UM: Final = 0.03
+"""To either side: light that is even about a place tells nothing there."""
+_DITHER_UM: Final = 0.06
+_SEARCH_UM: Final = 0.1
+_SEARCH_RINGS: Final = 2
+_BLIND_NM: Final = 15.0
+_RENEW_SHARE: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Landmark:
+    """A place, and what it looks like when the sample is moved.
+
+    Attributes
+    ----------
+    place_um
+        Stage position (x, y), for the sample as it was at the beginning.
+    model
+        Light against the offset of the stage from there, less the drift of the sample.
+    """
+
+    place_um: Place
+    model: LandmarkModel
 
 
 class DriftWatch:
-    """Revisits a landmark and pauses the scan when it has changed."""
+    """Visits a landmark now and then, and says where the sample is.
+
+    Parameters
+    ----------
+    schedule
+        When to look, and what to believe.
+    scanner, log
+        Take frames, and messages.
+    keep
+        Takes what was seen.
+    pause
+        Asks whether to go on; raises if not.
+    learnt
+        What an earlier session learnt.
+    visits
+        How often the landmark was visited before.
+    """
 
     def __init__(
         self,
         schedule: LandmarkSchedule,
         scanner: Scanner,
-        observer: Observer,
-        keep: Callable[[LandmarkVisit], None],
+        log: ScanLog,
+        keep: Callable[[Dither | LandmarkVisit], None],
         pause: Callable[[str], None],
+        learnt: Dither | None = None,
+        visits: int = 0,
     ) -> None:
-        self._schedule = schedule
-        self._scanner = scanner
-        self._observer = observer
-        self._keep, self._ask = keep, pause
+        self._schedule, self._scanner = schedule, scanner
+        self._log, self._keep, self._pause = log, keep, pause
         self._sensor = scanner.info.instrument.camera.sensor
-        self._place_um = self._choose()
-        self._first: NDArray[np.uint16] | None = None
-        self._visits = 0
+        self._filter = DriftFilter()
+        self._visits, self._is_blind = visits, False
+        self._visited_line, self._visited_s = -schedule.every_lines, -np.inf
+        self._landmark = self._learn(self._choose()) if learnt is None else self._known(learnt)
 
-    def before(self, line: int) -> None:
-        """Look at the landmark if it is time; ``AcquisitionError`` if a pause ends the scan."""
-        if line % self._schedule.every_lines:
-            return
-        visit = self._visits
-        self._visits += 1
-        started_s = self._scanner.seconds()
+    def is_due(self, line: int) -> bool:
+        """Say whether it is time for a visit."""
+        if self._is_blind:
+            return False
+        lines = line - self._visited_line
+        seconds = self._scanner.seconds() - self._visited_s
+        return lines >= self._schedule.every_lines or seconds >= self._schedule.every_s
+
+    def drift_um(self) -> Place | None:
+        """By how much (x, y) the sample has moved by now; ``None`` if nothing tells."""
+        if self._is_blind:
+            return None
+        x_nm, y_nm = self._filter.at(self._scanner.seconds())
+        return x_nm / 1000, y_nm / 1000
+
+    def correction_um(self) -> Place:
+        """By how much the stage is to follow: not at all while there may be no drift."""
+        drift_um = self.drift_um() if self._filter.has_moved else None
+        return drift_um or (0.0, 0.0)
+
+    def visit(self, line: int) -> None:
+        """Look at the landmark before a line; pause if it is not to be found."""
+        self._visited_line, self._visited_s = line, self._scanner.seconds()
         try:
-            images = self._look(self._place_um)
+            commanded_um, images, shift = self._find()
         except DeviceError as error:
-            self._observer.warning(f"no look at the landmark before line {line}: {error}")
+            self._log.warning(f"no look at the landmark before line {line}: {error}")
             return
-        if self._first is None:
-            self._first = images
-        residual = normalised_residual(self._first, images, self._sensor)
-        seen = LandmarkVisit(visit, line, self._place_um, images, residual, started_s)
-        self._keep(seen)
-        if residual > self._schedule.max_residual:
-            self._pause(line, residual)
-
-    def _pause(self, line: int, residual: float) -> None:
-        self._ask(
-            f"drift before line {line}: expected the landmark within"
-            f" {self._schedule.max_residual:.1%} of its first visit, got {residual:.1%};"
-            " let the sample settle, check focus and laser, or raise --max-residual"
+        is_believed = self._believes(shift)
+        drift_um = _less(_less(commanded_um, self._landmark.place_um), shift.shift_um)
+        if is_believed:
+            sd_nm = np.hypot(1000 * np.array(shift.sd_um), _FLOOR_NM)
+            self._filter.look(self._visited_s, 1000 * np.array(drift_um), sd_nm)
+        seen = LandmarkVisit(
+            visit=self._visits,
+            line=line,
+            commanded_um=commanded_um,
+            images=images,
+            drift_um=drift_um,
+            sd_um=shift.sd_um,
+            chi_squared=shift.chi_squared,
+            is_believed=is_believed,
+            correction_um=self.correction_um(),
+            started_s=self._visited_s,
         )
+        self._visits += 1
+        self._keep(seen)
+        self._react(line, seen)
 
-    def _look(self, place_um: tuple[float, float]) -> NDArray[np.uint16]:
-        """Return the frames of one visit, (frames, y, x)."""
-        return self._scanner.attempt(lambda: self._look_once(place_um))[0]
+    def _react(self, line: int, seen: LandmarkVisit) -> None:
+        """Learn the landmark anew if it has changed; pause if it is lost."""
+        if seen.is_believed:
+            if seen.chi_squared > _RENEW_SHARE * self._schedule.max_chi_squared:
+                self._log.info(f"landmark learnt anew before line {line}: it has changed")
+                self._landmark = self._learn(self._landmark.place_um)
+            return
+        self._pause(
+            f"the landmark is lost before line {line}: expected a chi-squared up to"
+            f" {self._schedule.max_chi_squared:g}, got {seen.chi_squared:.1f} and none better"
+            f" within {1000 * _SEARCH_UM * _SEARCH_RINGS:.0f} nm; check focus and laser, or"
+            " raise --max-chi-squared"
+        )
+        self._landmark = self._learn(self._landmark.place_um)
 
-    def _look_once(self, place_um: tuple[float, float]) -> NDArray[np.uint16]:
-        self._scanner.move_and_verify(place_um)
-        camera = self._scanner.instrument.camera
-        timeout_s = self._scanner.info.instrument.timing.frame_timeout_s
-        camera.start_sequence(self._schedule.frames)
-        try:
-            frames = (camera.read_frame(timeout_s) for _ in range(self._schedule.frames))
-            return np.stack([self._scanner.checks.check_kind(frame) for frame in frames])
-        finally:
-            camera.stop()
+    def _find(self) -> tuple[Place, NDArray[np.uint16], Shift]:
+        """Look where the landmark should be, and around it if it is not there.
 
-    def _choose(self) -> tuple[float, float]:
-        """Pick, of nine places, the one whose frame changes most over a third of a square."""
-        plan = self._scanner.info.plan
-        best, contrast = plan.centre_um, 0.0
-        for down, right in product(_CANDIDATES, repeat=2):
-            row, column = round(down * (plan.rows - 1)), round(right * (plan.columns - 1))
-            here_um = plan.point(row, column).target_um
-            here = self._look(here_um)
-            changes = [
-                normalised_residual(here, self._look(_towards(here_um, there)), self._sensor)
-                for there in _neighbours(plan, row, column)
-            ]
-            if min(changes) > contrast:
-                best, contrast = here_um, min(changes)
-        if contrast < self._schedule.max_residual:
-            self._observer.warning(
-                f"the drift check is blind here: a shift of {plan.pitch_nm / 3:.0f} nm changes"
-                f" no landmark by more than {contrast:.1%}, and the scan pauses at"
-                f" {self._schedule.max_residual:.1%}; expose longer or lower --max-residual"
+        Returns
+        -------
+        Where the look was, (x, y), its frames (frames, y, x), and what they say.
+        """
+        expected_um = _sum(self._landmark.place_um, self.correction_um())
+        looks = []
+        for offset_um in _rings():
+            place_um = _sum(expected_um, offset_um)
+            try:
+                images = self._look(place_um)
+            except LimitError:
+                continue
+            shift = self._landmark.model.estimate(images)
+            looks.append((place_um, images, shift))
+            if self._believes(shift):
+                return looks[-1]
+        if not looks:
+            raise LimitError("landmark: has left the travel of the stage")
+        return min(looks, key=lambda look: look[2].chi_squared)
+
+    def _believes(self, shift: Shift) -> bool:
+        return shift.is_inside and shift.chi_squared <= self._schedule.max_chi_squared
+
+    def _learn(self, place_um: Place) -> Landmark:
+        """Look at a landmark from 25 places around where it is now."""
+        drift_um = self.correction_um()
+        steps_um = np.linspace(-_DITHER_UM, _DITHER_UM, DITHERS_PER_SIDE)
+        offsets_um = np.array(list(product(steps_um, repeat=2)))
+        images = [self._look(_sum(_sum(place_um, drift_um), (x, y))) for x, y in offsets_um]
+        seen = Dither(place_um, drift_um, offsets_um, np.stack(images), self._scanner.seconds())
+        self._keep(seen)
+        return self._known(seen)
+
+    def _known(self, seen: Dither) -> Landmark:
+        model = LandmarkModel.fit(seen.images, seen.offsets_um, self._sensor)
+        sd_nm = 1000 * max(model.precision_um(self._schedule.frames))
+        self._is_blind = not sd_nm <= _BLIND_NM
+        if self._is_blind:
+            self._log.warning(
+                f"the drift is not seen here and not followed: expected a landmark that tells"
+                f" positions to {_BLIND_NM:g} nm, got none better than {sd_nm:.0f} nm; expose"
+                " longer"
             )
+        return Landmark(seen.place_um, model)
+
+    def _choose(self) -> Place:
+        """Pick, of nine places between points, the one that tells positions best."""
+        plan = self._scanner.info.plan
+        half_um = plan.pitch_nm / 2000
+        best, best_sd_nm = plan.centre_um, np.inf
+        shares = np.arange(1, CANDIDATES_PER_SIDE + 1) / (CANDIDATES_PER_SIDE + 1)
+        for down, right in product(shares.tolist(), repeat=2):
+            row, column = int(down * (plan.rows - 1)), int(right * (plan.columns - 1))
+            here_um = _sum(plan.point(row, column).target_um, (half_um, half_um))
+            here, beside, below = (
+                self._look(_sum(here_um, (_BESIDE_UM * x, _BESIDE_UM * y)))
+                for x, y in ((-1, -1), (1, -1), (-1, 1))
+            )
+            sd_um = expected_sd_um(
+                here, beside, below, 2 * _BESIDE_UM, self._schedule.frames, self._sensor
+            )
+            if 1000 * max(sd_um) < best_sd_nm:
+                best, best_sd_nm = here_um, 1000 * max(sd_um)
         return best
 
+    def _look(self, place_um: Place) -> NDArray[np.uint16]:
+        """Return the frames of one look, (frames, y, x)."""
+        return self._scanner.attempt(lambda: self._look_once(place_um))[0]
 
-def _neighbours(
-    plan: ScanPlan, row: int, column: int
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the targets beside and below a point, or on its other side at the rim."""
-    beside = column + 1 if column + 1 < plan.columns else column - 1
-    below = row + 1 if row + 1 < plan.rows else row - 1
-    return plan.point(row, beside).target_um, plan.point(below, column).target_um
+    def _look_once(self, place_um: Place) -> NDArray[np.uint16]:
+        plan = self._scanner.info.plan
+        lead_um = (-plan.x_direction * plan.pitch_nm / 1000, 0.0)
+        self._scanner.move_and_verify(_sum(place_um, lead_um))
+        self._scanner.move_and_verify(place_um)
+        return self._scanner.snap_many(self._schedule.frames)
 
 
-def _towards(here: tuple[float, float], there: tuple[float, float]) -> tuple[float, float]:
-    """Return the place a third of the way."""
-    return here[0] + (there[0] - here[0]) / 3, here[1] + (there[1] - here[1]) / 3
+_FLOOR_NM: Final = 1.0
+"""No look is better: what the model leaves out."""
+
+
+def _rings() -> Iterator[Place]:
+    """Yield offsets (x, y): none, once more none, then the places around, nearest first."""
+    yield 0.0, 0.0
+    steps = range(-_SEARCH_RINGS, _SEARCH_RINGS + 1)
+    places = sorted(product(steps, repeat=2), key=lambda at: (at[0] ** 2 + at[1] ** 2, at))
+    yield from ((_SEARCH_UM * x, _SEARCH_UM * y) for x, y in places)
+
+
+def _sum(a_um: Place, b_um: Place) -> Place:
+    return a_um[0] + b_um[0], a_um[1] + b_um[1]
+
+
+def _less(a_um: Place, b_um: Place) -> Place:
+    return a_um[0] - b_um[0], a_um[1] - b_um[1]

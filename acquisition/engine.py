@@ -7,15 +7,16 @@ closed, and everything taken is on disk.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from acquisition.drift import DriftWatch
-from acquisition.frame import Frame, LandmarkVisit, Status
+from acquisition.frame import Dither, Frame, LandmarkVisit, Status
 from acquisition.frame_checks import LightLost
 from acquisition.instrument import Instrument, make_safe
+from acquisition.log import ScanLog
 from acquisition.observer import Observer
 from acquisition.plan import ScanPoint
 from acquisition.scanner import Scanner
@@ -66,34 +67,42 @@ def scan(
         By Ctrl-C and SIGTERM, see ``acquisition.stopping``.
     """
     info.plan.check_travel(instrument.stage.limits)
-    observer.begin(info)
-    stopping = Stopping()
     path = None if writer is None else writer.path
+    observer.begin(info, iter(()) if writer is None else writer.frames_there())
+    stopping, log = Stopping(), ScanLog(observer.warning)
     with (
-        Watchdog(instrument, stopping, path, observer.warning) as watchdog,
-        _left_safe(instrument, observer, watchdog),
+        log.kept_in(path),
+        Watchdog(instrument, stopping, path, log) as watchdog,
+        _left_safe(instrument, log, watchdog),
     ):
         began_s = instrument.clock.now()
         if writer is not None:
             began_s -= writer.points.latest_s
-        scanner = Scanner(info, instrument, observer, stopping, watchdog, began_s)
-        session = _Scan(scanner, writer, observer, stopping)
+        scanner = Scanner(info, instrument, log, stopping, watchdog, began_s)
+        session = _Scan(scanner, writer, observer, log, stopping)
+        log.info(f"{len(info.plan)} points, {(session.status != Status.PENDING).sum()} there")
         session.run()
         taken, valid = session.status != Status.PENDING, session.status == Status.VALID
-        return ScanSummary(int(taken.sum()), int(valid.sum()), scanner.seconds())
+        summary = ScanSummary(int(taken.sum()), int(valid.sum()), scanner.seconds())
+        log.info(f"{summary.valid} of {summary.points} points valid")
+        return summary
 
 
 @contextmanager
-def _left_safe(
-    instrument: Instrument, observer: Observer, watchdog: Watchdog
-) -> Iterator[None]:
+def _left_safe(instrument: Instrument, log: ScanLog, watchdog: Watchdog) -> Iterator[None]:
     """Stop the stage and close the shutter, whatever has happened and happens meanwhile."""
     try:
         yield
+    except BaseException as error:
+        log.info(f"ended by {type(error).__name__}: {error}")
+        raise
     finally:
         watchdog.answered()
-        for problem in make_safe(instrument, _SAFE_WITHIN_S):
-            observer.warning(problem)
+        problems = make_safe(instrument, _SAFE_WITHIN_S)
+        for problem in problems:
+            log.warning(problem)
+        if not problems:
+            log.info("stage stopped, shutter closed" if instrument.shutter else "stage stopped")
 
 
 class _Scan:
@@ -104,16 +113,18 @@ class _Scan:
         scanner: Scanner,
         writer: RunWriter | None,
         observer: Observer,
+        log: ScanLog,
         stopping: Stopping,
     ) -> None:
         self._scanner, self._writer = scanner, writer
-        self._observer, self._stopping = observer, stopping
+        self._observer, self._log, self._stopping = observer, log, stopping
         self._plan, self._instrument = scanner.info.plan, scanner.instrument
         self._limits = scanner.info.instrument.limits
         count = len(self._plan)
         self.status = np.full(count, Status.PENDING, np.uint8)
         if writer is not None:
             self.status[:] = writer.points.status
+        self._watch: DriftWatch | None = None
         self._suspect: set[int] = set()
         self._points_since_pause = self._invalid_since_pause = 0
 
@@ -124,41 +135,51 @@ class _Scan:
             optics.image_px, optics.binning, self._plan.exposure_ms
         )
         self._instrument.light(on=True)
-        watch = None
-        if self._plan.landmark is not None:
-            watch = DriftWatch(
-                self._plan.landmark, self._scanner, self._observer, self._keep, self._pause
-            )
-        for row, line in enumerate(self._plan.lines()):
+        if (self.status == Status.VALID).all():
+            return
+        self._watch = self._drift_watch()
+        for line in self._plan.lines():
             left = [point for point in line if self.status[point.index] == Status.PENDING]
-            if not left:
-                continue
-            if watch is not None:
-                watch.before(row)
-            self._take_line(left)
+            if left:
+                self._take_all(left)
+                self._stopping.check(StopLevel.LINE)
         self._take_again()
         self._save(RunWriter.flush)
 
-    def _take_line(self, points: list[ScanPoint]) -> None:
-        """Take some points of a line; a request to end is heeded behind the last."""
-        self._scanner.approach(points[0], (0.0, 0.0))
-        for point in points:
-            self._stopping.check()
-            self._take(point)
-        self._stopping.check(StopLevel.LINE)
+    def _drift_watch(self) -> DriftWatch | None:
+        schedule = self._plan.landmark
+        if schedule is None:
+            return None
+        learnt, visits = (None, 0) if self._writer is None else self._writer.landmark_there()
+        return DriftWatch(
+            schedule, self._scanner, self._log, self._keep, self._pause, learnt, visits
+        )
 
     def _take_again(self) -> None:
         """Take once more what failed, and what looks wrong beside its neighbours."""
         failed = set(np.flatnonzero(self.status == Status.INVALID).tolist())
         columns = self._plan.columns
-        again = [self._plan.point(*divmod(i, columns)) for i in sorted(failed | self._suspect)]
-        for point in again:
-            self._scanner.approach(point, (0.0, 0.0))
+        for index in sorted(failed | self._suspect):
+            self._take_all([self._plan.point(*divmod(index, columns))])
             self._stopping.check(StopLevel.LINE)
+
+    def _take_all(self, points: list[ScanPoint]) -> None:
+        """Take neighbouring points of a line, and look where the sample is when it is time."""
+        come_up = True
+        for point in points:
+            self._stopping.check()
+            if self._watch is not None and self._watch.is_due(point.row):
+                self._watch.visit(point.row)
+                come_up = True
+            if come_up:
+                self._scanner.approach(point, self._correction_um)
+                come_up = False
             self._take(point)
 
     def _take(self, point: ScanPoint) -> None:
         frame = self._frame(point)
+        if self._watch is not None:
+            frame = replace(frame, drift_um=self._watch.drift_um())
         self.status[point.index] = frame.status
         self._suspect.discard(point.index)
         if frame.status is Status.VALID:
@@ -171,16 +192,20 @@ class _Scan:
     def _frame(self, point: ScanPoint) -> Frame:
         while True:
             try:
-                return self._scanner.take(point)
+                return self._scanner.take(point, self._correction_um)
             except LightLost as error:
-                if self._scanner.sees_light():
-                    return self._scanner.given_up(point, (0.0, 0.0), str(error))
+                if self._scanner.sees_light(self._correction_um):
+                    return self._scanner.given_up(point, self._correction_um, str(error))
                 self._wait_for_light(str(error))
 
+    @property
+    def _correction_um(self) -> tuple[float, float]:
+        return (0.0, 0.0) if self._watch is None else self._watch.correction_um()
+
     def _wait_for_light(self, reason: str) -> None:
-        self._observer.warning(f"{reason}; waiting for the light to come back")
+        self._log.warning(f"{reason}; waiting for the light to come back")
         clock, waited_s = self._instrument.clock, 0.0
-        while not self._scanner.sees_light():
+        while not self._scanner.sees_light(self._correction_um):
             self._stopping.check(StopLevel.LINE)
             if waited_s >= self._limits.dark_s:
                 self._pause(f"{reason}, and none for {waited_s:.0f} s")
@@ -188,7 +213,7 @@ class _Scan:
             with self._stopping.breaking(StopLevel.LINE):
                 clock.sleep(_DARK_PERIOD_S)
             waited_s += _DARK_PERIOD_S
-        self._observer.warning("the light is back")
+        self._log.warning("the light is back")
 
     def _judge(self, frame: Frame) -> None:
         """Pause if too many points are invalid."""
@@ -207,15 +232,17 @@ class _Scan:
     def _pause(self, reason: str) -> None:
         """Go on only if somebody says so; ``AcquisitionError`` if nobody does."""
         self._instrument.light(on=False)
+        self._log.info(f"paused: {reason}")
         with self._stopping.breaking(StopLevel.LINE):
             go_on = self._observer.paused(reason)
         if not go_on:
             raise AcquisitionError(f"{reason}; stopped, the run up to there is safe")
         self._instrument.light(on=True)
 
-    def _keep(self, visit: LandmarkVisit) -> None:
-        self._save(lambda writer: writer.add_landmark(visit))
-        self._observer.landmark(visit)
+    def _keep(self, seen: Dither | LandmarkVisit) -> None:
+        self._save(lambda writer: writer.add_landmark(seen))
+        if isinstance(seen, LandmarkVisit):
+            self._observer.landmark(seen)
 
     def _save(self, action: Callable[[RunWriter], None]) -> None:
         """Let the writer do something; where the disk takes no more, wait until it does."""
@@ -228,7 +255,7 @@ class _Scan:
 
     def _wait_for_room(self, writer: RunWriter, error: RunStoreError) -> None:
         self._instrument.light(on=False)
-        self._observer.warning(f"{error}; the scan goes on by itself then")
+        self._log.warning(f"{error}; the scan goes on by itself then")
         while True:
             self._stopping.check(StopLevel.LINE)
             self._stopping.wait(_FULL_DISK_PERIOD_S)
@@ -236,6 +263,6 @@ class _Scan:
                 writer.flush()
             except RunStoreError:
                 continue
-            self._observer.warning("the disk takes frames again")
+            self._log.warning("the disk takes frames again")
             self._instrument.light(on=True)
             return

@@ -138,28 +138,64 @@ def _places(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 @dataclass(frozen=True, slots=True)
+class Dither:
+    """A landmark, looked at from places around it: how its light tells positions.
+
+    Attributes
+    ----------
+    place_um
+        Where it is, stage position (x, y), for the sample as it was at the beginning.
+    drift_um
+        By how much (x, y) the sample had moved since.
+    offsets_um
+        (looks, 2), stage positions (x, y) from there.
+    images
+        (looks, frames, y, x) uint16.
+    started_s
+        Seconds since the scan began.
+    """
+
+    place_um: tuple[float, float]
+    drift_um: tuple[float, float]
+    offsets_um: NDArray[np.float64]
+    images: NDArray[np.uint16]
+    started_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LandmarkVisit:
     """One look at the landmark.
 
     Attributes
     ----------
     visit
-        0 for the first, which all others are compared with.
+        How many came before.
     line
-        Scan line before which it took place.
-    target_um
-        Where the landmark is, stage position (x, y).
+        Scan line before which it took place, or in which.
+    commanded_um
+        Where the stage was told to go, (x, y).
     images
         (frames, y, x) uint16.
-    residual
-        Normalised residual against the first visit, see ``acquisition.landmark``.
+    drift_um, sd_um
+        By how much (x, y) the sample has moved since the beginning, in stage coordinates, as
+        this look alone says, and its standard deviation.
+    chi_squared
+        Reduced, of the look against what the landmark looked like.
+    is_believed
+        Whether the estimate was used.
+    correction_um
+        By how much (x, y) the stage follows after it.
     started_s
         Seconds since the scan began.
     """
 
     visit: int
     line: int
-    target_um: tuple[float, float]
+    commanded_um: tuple[float, float]
     images: NDArray[np.uint16]
-    residual: float
+    drift_um: tuple[float, float]
+    sd_um: tuple[float, float]
+    chi_squared: float
+    is_believed: bool
+    correction_um: tuple[float, float]
     started_s: float

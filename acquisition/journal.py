@@ -18,6 +18,8 @@ from configs.value import NonNegative, Pair, Value
 
 JOURNAL: Final = "journal.jsonl"
 
+_SHOWN: Final = 200
+
 _Count = Annotated[int, Field(ge=0)]
 
 
@@ -56,7 +58,8 @@ class PointRecord(Value):
             settling_s=frame.settling_s,
             attempts=frame.attempts,
             status=frame.status,
-            reason=frame.reason,
+            # A driver's message may hold bytes that are no text: Python's lone surrogates.
+            reason=frame.reason.encode(errors="backslashreplace").decode(),
             crc32=zlib.crc32(frame.image.data),
         )
 
@@ -85,16 +88,21 @@ class JournalReader:
             If it cannot be read, or a line is damaged.
         """
         for line in self._added():
+            record = self._record(line)
             self.bytes_read += len(line) + 1
             self._lines_read += 1
-            try:
-                record = PointRecord.model_validate_json(line)
-            except ValidationError as error:
-                first = error.errors()[0]
-                self._damaged(f"{'.'.join(map(str, first['loc']))} {first['msg']}", error)
-            if record.index >= self._scan_points:
-                self._damaged(f"index {record.index} is not in the scan")
             yield record
+
+    def _record(self, line: bytes) -> PointRecord:
+        """Read the line that follows those that were read."""
+        try:
+            record = PointRecord.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            self._damaged(f"{'.'.join(map(str, first['loc']))} {first['msg']}", error)
+        if record.index >= self._scan_points:
+            self._damaged(f"index {record.index} is not in the scan")
+        return record
 
     def _added(self) -> list[bytes]:
         """Return the whole lines that follow what was read."""
@@ -109,8 +117,9 @@ class JournalReader:
             ) from error
 
     def _damaged(self, why: str, error: Exception | None = None) -> NoReturn:
+        shown = ascii(why.strip())[1:-1][:_SHOWN]  # a damaged key may hold anything
         raise RunStoreError(
-            f"{self._run}: journal line {self._lines_read} is damaged: {why.strip()}"
+            f"{self._run}: journal line {self._lines_read + 1} is damaged: {shown}"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Whoever watches a scan."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from acquisition.frame import Frame, LandmarkVisit
@@ -9,8 +10,8 @@ from acquisition.store import RunInfo
 class Observer(Protocol):
     """Whoever watches a scan; called from the scan's thread, so it must not block."""
 
-    def begin(self, info: RunInfo) -> None:
-        """Learn what is going to be scanned."""
+    def begin(self, info: RunInfo, there: Iterator[Frame]) -> None:
+        """Learn what is going to be scanned, and what frames a run has already."""
         ...
 
     def frame(self, frame: Frame) -> None:
@@ -33,7 +34,7 @@ class Observer(Protocol):
 class SilentObserver:
     """Watches nothing and ends the scan at every pause: nobody is there to decide."""
 
-    def begin(self, info: RunInfo) -> None:
+    def begin(self, info: RunInfo, there: Iterator[Frame]) -> None:
         """Ignore the beginning."""
 
     def frame(self, frame: Frame) -> None:

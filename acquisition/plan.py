@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MARGIN, DEFAULT_MAX_RESIDUAL
+from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MARGIN, DEFAULT_MAX_CHI_SQUARED
 from configs.errors import LimitError
 from configs.geometry import SampleGeometry
 from configs.grid import LARGEST_GRID
@@ -32,14 +32,24 @@ class ScanPoint:
     target_um: tuple[float, float]
 
 
+CANDIDATES_PER_SIDE: Final = 3
+"""Of the places that a landmark is chosen from."""
+DITHERS_PER_SIDE: Final = 5
+"""Of the positions that it is learnt from."""
+LEARNING_LOOKS: Final = 3 * CANDIDATES_PER_SIDE**2 + DITHERS_PER_SIDE**2
+"""Looks at the sample that choosing and learning a landmark takes."""
+
+
 class LandmarkSchedule(Value):
-    """When to look whether the sample has drifted, and when to stop for it."""
+    """When to look where the sample is, and when not to believe it."""
 
     every_lines: PositiveInt = 8
+    every_s: Positive = 60.0
+    """Whichever comes first."""
     frames: PositiveInt = 8
-    """Frames taken and summed per visit."""
-    max_residual: Positive = DEFAULT_MAX_RESIDUAL
-    """Largest change of the landmark's light against the first visit, as a fraction."""
+    """Frames taken and summed per look."""
+    max_chi_squared: Positive = DEFAULT_MAX_CHI_SQUARED
+    """Above it, reduced, a look is no look at the landmark; 1 is what noise explains."""
 
 
 class ScanPlan(Value):
@@ -94,11 +104,6 @@ class ScanPlan(Value):
         """Where the squares of the sample lie in stage coordinates."""
         directions = (self.x_direction, self.y_direction)
         return SampleGeometry(*self.sample_shape, self.pitch_nm, self.centre_um, directions)
-
-    @property
-    def landmark_visits(self) -> int:
-        """Number of times that the landmark is looked at."""
-        return 0 if self.landmark is None else -(-self.rows // self.landmark.every_lines)
 
     def point(self, row: int, column: int) -> ScanPoint:
         """Return the point at a row and column of the scan."""

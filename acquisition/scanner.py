@@ -7,11 +7,12 @@ from functools import partial
 from typing import Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acquisition.frame import Frame, Status
 from acquisition.frame_checks import FrameChecks, LightLost
 from acquisition.instrument import Instrument
-from acquisition.observer import Observer
+from acquisition.log import ScanLog
 from acquisition.plan import ScanPoint
 from acquisition.stopping import StopLevel, Stopping
 from acquisition.store import RunInfo
@@ -35,7 +36,7 @@ class Scanner:
     ----------
     info, instrument
         What to scan, and with what.
-    observer
+    log
         Told of what does not stop the scan.
     stopping, watchdog
         Say when to end, and look after calls that hang.
@@ -52,7 +53,7 @@ class Scanner:
         self,
         info: RunInfo,
         instrument: Instrument,
-        observer: Observer,
+        log: ScanLog,
         stopping: Stopping,
         watchdog: Watchdog,
         began_s: float,
@@ -61,7 +62,7 @@ class Scanner:
         self.instrument = instrument
         self.checks = FrameChecks(info)
         self._timing = info.instrument.timing
-        self._observer = observer
+        self._log = log
         self._stopping = stopping
         self._watchdog = watchdog
         self._began_s = began_s
@@ -70,8 +71,8 @@ class Scanner:
         """Return the time since the scan began."""
         return self.instrument.clock.now() - self._began_s
 
-    def take(self, point: ScanPoint, correction_um: tuple[float, float] = (0.0, 0.0)) -> Frame:
-        """Return the frame of a point, invalid if every attempt failed.
+    def take(self, point: ScanPoint, correction_um: tuple[float, float]) -> Frame:
+        """Return the frame of a point, taken that far from its target, or an invalid one.
 
         Raises
         ------
@@ -79,14 +80,18 @@ class Scanner:
             If every attempt failed for want of light, which no other point will have.
         """
         try:
-            frame, attempts = self.attempt(lambda: self._take(point, correction_um))
+            frame, attempts = self.attempt(
+                lambda: self._take(point, correction_um), point.index
+            )
         except LightLost:
             raise
         except DeviceError as error:
             return self.given_up(point, correction_um, str(error))
         return replace(frame, attempts=attempts)
 
-    def attempt(self, action: Callable[[], Result]) -> tuple[Result, int]:
+    def attempt(
+        self, action: Callable[[], Result], point: int | None = None
+    ) -> tuple[Result, int]:
         """Return what an action gives, and at which attempt; ``DeviceError`` if at none."""
         attempt = 0
         while True:
@@ -94,7 +99,8 @@ class Scanner:
             try:
                 with self._stopping.breaking(StopLevel.NOW):
                     return action(), attempt
-            except DeviceError:
+            except DeviceError as error:
+                self._log.info(f"attempt {attempt}: {error}", point=point)
                 self._recover()
                 if attempt == self._timing.attempts:
                     raise
@@ -112,17 +118,17 @@ class Scanner:
             try:
                 self.attempt(partial(self.move_and_verify, place_um))
             except DeviceError as error:
-                self._observer.warning(f"coming up to row {point.row}: {error}")
+                self._log.warning(f"coming up to row {point.row}: {error}")
 
-    def sees_light(self) -> bool:
+    def sees_light(self, correction_um: tuple[float, float]) -> bool:
         """Say whether the brightest of the latest frames, taken again, is bright still."""
         point = self.checks.lit
         try:
             if point is not None:
-                self.move_and_verify(point.target_um)
+                self.move_and_verify(_sum(point.target_um, correction_um))
             return self.checks.is_lit(self.snap())
         except DeviceError as error:
-            self._observer.warning(f"looking for light: {error}")
+            self._log.warning(f"looking for light: {error}")
             self._recover()
             return False
 
@@ -143,6 +149,21 @@ class Scanner:
                 f" {commanded_um}, got {error_nm:.1f} nm away; check the servo or the tolerance"
             )
         return readback_um
+
+    def snap_many(self, frames: int) -> NDArray[np.uint16]:
+        """Return images of the expected kind, (frames, y, x), one right after another."""
+        camera, timeout_s = self.instrument.camera, self._timing.frame_timeout_s
+        exposure_s = self.info.plan.exposure_ms / 1000
+        self._watchdog.expect("camera: start a sequence", ANSWER_S)
+        camera.start_sequence(frames)
+        images = []
+        for _ in range(frames):
+            self._watchdog.expect("camera: expose", exposure_s + timeout_s)
+            images.append(self.checks.check_kind(camera.read_frame(timeout_s)))
+        self._watchdog.expect("camera: stop", timeout_s)
+        camera.stop()
+        self._watchdog.answered()
+        return np.stack(images)
 
     def snap(self) -> Image:
         """Return an image of the expected kind."""
@@ -171,32 +192,35 @@ class Scanner:
 
     def _recover(self) -> None:
         """Bring the devices to rest, and to answer, before the next attempt."""
-        for device in (self.instrument.stage, self.instrument.camera):
+        for name in ("stage", "camera"):
+            device = getattr(self.instrument, name)
             try:
                 self._watchdog.expect("stopping after a failure", self._timing.frame_timeout_s)
                 device.stop()
             except DeviceError as error:
-                self._observer.warning(f"stopping after a failure: {error}")
-                self._reconnect(device)
+                self._log.warning(f"stopping after a failure: {error}", device=name)
+                self._reconnect(name, device)
             finally:
                 self._watchdog.answered()
 
-    def _reconnect(self, device: object) -> None:
+    def _reconnect(self, name: str, device: object) -> None:
         if not isinstance(device, Reconnectable):
             return
         try:
             self._watchdog.expect("reconnecting", RECONNECT_S)
             device.reconnect()
         except DeviceError as error:
-            self._observer.warning(f"reconnecting: {error}")
+            self._log.warning(f"reconnecting: {error}", device=name)
         else:
-            self._observer.warning("connected again")
+            self._log.warning(f"{name}: connected again", device=name)
 
     def given_up(
         self, point: ScanPoint, correction_um: tuple[float, float], reason: str
     ) -> Frame:
         """Return the frame of a point that could not be taken."""
-        self._observer.warning(f"row {point.row}, column {point.column} is invalid: {reason}")
+        self._log.warning(
+            f"row {point.row}, column {point.column} is invalid: {reason}", point=point.index
+        )
         return Frame(
             point,
             np.zeros(self.info.frame_shape, np.uint16),

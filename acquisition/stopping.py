@@ -8,6 +8,7 @@ nothing), ``now`` or ``emergency``.
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,11 @@ from configs.errors import AcquisitionError
 STOP_FILE: Final = "STOP"
 _BY_CTRL_C: Final = "Ctrl-C"
 _BY_SIGTERM: Final = "SIGTERM"
+# Nobody sends the one, which is ignored elsewhere, to say something; Windows lacks it.
+if sys.platform == "win32":
+    _WAKE: Final = signal.SIGBREAK
+else:
+    _WAKE: Final = signal.SIGURG
 
 
 class StopLevel(IntEnum):
@@ -88,9 +94,10 @@ class Stopping:
             self._breaks_at = before
 
     def break_off(self) -> None:
-        """Raise, in whatever the scan is doing, if it may be broken off."""
-        if self._breaks_at is not None:
-            self.check(self._breaks_at)
+        """Raise, once, in whatever the scan is doing, if it may be broken off."""
+        if self._breaks_at is not None and self.level >= self._breaks_at:
+            self._breaks_at = None  # what tidies up on the way out is not broken off again
+            self.check(StopLevel.LINE)
 
 
 class Signals:
@@ -104,15 +111,15 @@ class Signals:
         self._stopping = stopping
         self._handled = {signal.SIGINT: 0, signal.SIGTERM: 0}
         self._piped = self._handled.copy()
-        self._own = 0
         self.pipe, self._inlet = socket.socketpair()
         for end in (self.pipe, self._inlet):
             end.setblocking(False)
 
     def __enter__(self) -> "Signals":
-        self._before = {number: signal.getsignal(number) for number in self._handled}
+        numbers = (*self._handled, _WAKE)
+        self._before = {number: signal.getsignal(number) for number in numbers}
         self._fd_before = signal.set_wakeup_fd(self._inlet.fileno(), warn_on_full_buffer=False)
-        for number in self._handled:
+        for number in numbers:
             signal.signal(number, self._handle)
         return self
 
@@ -132,16 +139,16 @@ class Signals:
 
     def wake(self) -> None:
         """Let the main thread look whether it is to break off what it waits for."""
-        self._own += 1
         if os.name == "nt":
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(_WAKE)
         else:
             main = threading.main_thread().ident
             assert main is not None
-            signal.pthread_kill(main, signal.SIGINT)
+            signal.pthread_kill(main, _WAKE)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self._handled[signal.Signals(number)] += 1
+        if number in self._handled:
+            self._handled[signal.Signals(number)] += 1
         self._judge()
         self._stopping.break_off()
 
@@ -150,8 +157,7 @@ class Signals:
             max(self._handled[number], self._piped[number])
             for number in (signal.SIGINT, signal.SIGTERM)
         )
-        presses -= self._own
-        if presses > 0:
+        if presses:
             self._stopping.ask(StopLevel(min(presses, 3)), _BY_CTRL_C)
         if terms:
             self._stopping.ask(StopLevel(min(terms + 1, 3)), _BY_SIGTERM)

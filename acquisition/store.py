@@ -17,8 +17,9 @@ import zarr.errors
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from acquisition.frame import FrameLine, Status, off_um
+from acquisition.frame import Dither, Frame, FrameLine, Status, off_um
 from acquisition.journal import JournalReader, PointRecord
+from acquisition.landmark_store import LANDMARK_ARRAYS, read_dither
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
 from configs.errors import RunStoreError
@@ -26,7 +27,7 @@ from configs.instrument import InstrumentConfig
 from configs.sample import SampleConfig
 from configs.value import Value
 
-FORMAT: Final = "opticalnet-run-1"
+FORMAT: Final = "opticalnet-run-2"
 
 
 class RunInfo(Value):
@@ -89,6 +90,10 @@ class Points:
             value = getattr(record, name)
             self.columns[name][record.index] = fill if value is None else value
         self.crc32[record.index] = record.crc32
+
+    def forget(self, indices: list[int]) -> None:
+        """Let some points be as if they had not been taken."""
+        self.status[indices] = Status.PENDING
 
     def only(self, chosen: NDArray[np.bool_]) -> "Points":
         """Return the same points, (scan,), as if all others had not been taken."""
@@ -231,17 +236,13 @@ class Run:
             If an image is not the one that was acknowledged.
         """
         plan = self.info.plan
-        columns = np.flatnonzero(points.valid[row * plan.columns : (row + 1) * plan.columns])
+        columns, images = self._valid_images(row, points)
         indices = row * plan.columns + columns
-        images = np.empty((0, *self.info.frame_shape), np.uint16)
-        if columns.size:
-            images = self.frames(row)[columns]
-        for index, image in zip(indices, images, strict=True):
-            if zlib.crc32(image.tobytes()) != points.crc32[index]:
-                raise RunStoreError(
-                    f"{self.path}: the image of point {index} is not the one that was recorded:"
-                    " its checksum differs; the run is damaged there"
-                )
+        if damaged := _damaged(indices, images, points):
+            raise RunStoreError(
+                f"{self.path}: the image of point {damaged[0]} is not the one that was"
+                " recorded: its checksum differs; the run is damaged there"
+            )
         return FrameLine(
             row,
             columns,
@@ -254,12 +255,56 @@ class Run:
             ),
         )
 
-    def landmark_residuals(self) -> NDArray[np.float64]:
-        """Return the normalised residual of each visit to the landmark, (visits,)."""
+    def damaged(self, row: int, points: Points) -> list[int]:
+        """Return the valid points of a line whose images are not those that were recorded."""
+        plan = self.info.plan
+        valid = np.flatnonzero(points.valid[row * plan.columns : (row + 1) * plan.columns])
+        try:
+            columns, images = self._valid_images(row, points)
+        except RunStoreError:  # nothing of the line can be read
+            return (row * plan.columns + valid).tolist()
+        return _damaged(row * plan.columns + columns, images, points)
+
+    def _valid_images(
+        self, row: int, points: Points
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
+        """Columns (n,) and images (n, y, x) of the good frames of a line."""
+        columns = self.info.plan.columns
+        valid = np.flatnonzero(points.valid[row * columns : (row + 1) * columns])
+        if not valid.size:
+            return valid, np.empty((0, *self.info.frame_shape), np.uint16)
+        return valid, self.frames(row)[valid]
+
+    def good_frames(self, points: Points) -> Iterator[Frame]:
+        """Yield the good frames of a run, as they came from the scan."""
+        plan, columns = self.info.plan, points.columns
+        for row in range(plan.rows):
+            for column, image in zip(*self._valid_images(row, points), strict=True):
+                point = plan.point(row, int(column))
+                yield Frame(
+                    point,
+                    image,
+                    tuple(columns["readback_um"][point.index]),
+                    float(columns["started_s"][point.index]),
+                    int(columns["attempts"][point.index]),
+                    Status.VALID,
+                    correction_um=tuple(columns["correction_um"][point.index]),
+                )
+
+    def landmark(self) -> dict[str, NDArray[np.float64]]:
+        """Return what the visits to the landmark said: name to array, (visits, ...).
+
+        The names are those of ``LandmarkVisit``; nothing where the sample is not watched.
+        """
         if "landmark" not in self._group:
-            return np.empty(0)
-        residuals: NDArray[np.float64] = self._array("landmark/residual")
-        return residuals[np.isfinite(residuals)]
+            return {}
+        values = {name: self._array(f"landmark/{name}") for name, _ in LANDMARK_ARRAYS}
+        whole = min(len(array) for array in values.values())
+        return {name: array[:whole] for name, array in values.items()}
+
+    def dither(self) -> Dither | None:
+        """Return what the landmark was learnt from last; ``None`` if it was not."""
+        return read_dither(self._group)
 
     def _array(self, name: str, part: slice = slice(None)) -> NDArray[Any]:
         try:
@@ -276,3 +321,14 @@ class Run:
             raise RunStoreError(
                 f"{self.path}: cannot read {name}: {error}; the run is damaged there"
             ) from error
+
+
+def _damaged(
+    indices: NDArray[np.int64], images: NDArray[np.uint16], points: Points
+) -> list[int]:
+    """Return the indices of the images that have another checksum."""
+    return [
+        int(index)
+        for index, image in zip(indices, images, strict=True)
+        if zlib.crc32(image.tobytes()) != points.crc32[index]
+    ]

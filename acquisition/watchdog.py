@@ -3,12 +3,12 @@
 import select
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
 from acquisition.instrument import Instrument, make_safe
+from acquisition.log import ScanLog
 from acquisition.stopping import STOP_FILE, Signals, StopLevel, Stopping
 
 _PERIOD_S: Final = 0.05
@@ -34,7 +34,7 @@ class Watchdog:
         Learns of signals, of the file, and of the emergency.
     run
         Where a file ``STOP`` is looked for; ``None`` in a rehearsal.
-    tell
+    log
         Takes what is to be told, on the thread of the watchdog.
 
     Signals are heeded only where the scan runs on the main thread, which alone gets them.
@@ -45,9 +45,9 @@ class Watchdog:
         instrument: Instrument,
         stopping: Stopping,
         run: Path | None,
-        tell: Callable[[str], None],
+        log: ScanLog,
     ) -> None:
-        self._instrument, self._stopping, self._tell = instrument, stopping, tell
+        self._instrument, self._stopping, self._log = instrument, stopping, log
         self._stop_file = None if run is None else run / STOP_FILE
         self._call: tuple[str, float] | None = None
         self._heard = StopLevel.NEVER
@@ -102,10 +102,12 @@ class Watchdog:
             if order in _ORDERS:
                 self._stopping.ask(_ORDERS[order], f"stopped by the file {self._stop_file}")
             else:
-                self._tell(f"{STOP_FILE}: expected line, now or emergency, got {order[:40]!r}")
+                self._log.warning(
+                    f"{STOP_FILE}: expected line, now or emergency, got {order[:40]!r}"
+                )
             self._stop_file.unlink()
         except OSError as error:
-            self._tell(f"{STOP_FILE}: {error}")
+            self._log.warning(f"{STOP_FILE}: {error}")
 
     def _answer(self) -> None:
         """Say, once each, what has been asked; see to it in an emergency."""
@@ -115,8 +117,8 @@ class Watchdog:
         self._heard = level
         if level == StopLevel.EMERGENCY:
             problems = make_safe(self._instrument, _SAFE_WITHIN_S)
-            self._tell("emergency: " + ("; ".join(problems) or "stage stopped, no more light"))
+            self._log.warning("emergency: " + ("; ".join(problems) or "stopped and dark"))
         elif level == StopLevel.LINE:
-            self._tell("this line is the last; Ctrl-C again stops now")
+            self._log.warning("this line is the last; Ctrl-C again stops now")
         if level >= StopLevel.NOW and self._signals is not None:
             self._signals.wake()

@@ -7,7 +7,7 @@ appended to the journal: only then the points count.
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Condition, Thread
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from acquisition.creation import create_run
 from acquisition.disk import Disk, DurableStore, free_bytes, remove_unfinished
-from acquisition.frame import Frame, LandmarkVisit
+from acquisition.frame import Dither, Frame, LandmarkVisit
 from acquisition.journal import JournalWriter, PointRecord
+from acquisition.landmark_store import LANDMARK_ARRAYS, write_dither
 from acquisition.store import POINT_ARRAYS, Points, Run, RunInfo
 from configs.errors import RunStoreError
 
@@ -42,7 +43,7 @@ class RunWriter:
     """
 
     def __init__(self, run: Run, disk: Disk | None = None) -> None:
-        self.info, self.path = run.info, run.path
+        self._run, self.info, self.path = run, run.info, run.path
         disk = disk or Disk()
         remove_unfinished(run.path)
         self._arrays = _Arrays(run.path, disk, run.info)
@@ -52,7 +53,7 @@ class RunWriter:
         self._unsaved = np.flatnonzero(self.points.taken).tolist()
         self._saved_s = 0.0
         self._journal = JournalWriter(run.path, reader.bytes_read, disk)
-        self._waiting: list[Frame | LandmarkVisit] = []
+        self._waiting: list[Frame | Dither | LandmarkVisit] = []
         self._due_s = np.inf
         self._trouble: Exception | None = None
         self._closing = False
@@ -90,6 +91,15 @@ class RunWriter:
             if error is not None and self._new and self._arrays.untouched:
                 shutil.rmtree(self.path, ignore_errors=True)
 
+    def frames_there(self) -> Iterator[Frame]:
+        """Yield the good frames that the run has already, line by line."""
+        return self._run.good_frames(self.points)
+
+    def landmark_there(self) -> tuple[Dither | None, int]:
+        """Return what the landmark was learnt from before, and how often it was visited."""
+        visits = self._run.landmark()
+        return self._run.dither(), len(visits["line"]) if visits else 0
+
     def add(self, frame: Frame) -> None:
         """Take a frame; it is acknowledged once it is on disk.
 
@@ -110,10 +120,10 @@ class RunWriter:
             self._changed.wait_for(lambda: len(self._waiting) < most or self._trouble)
             self._raise_trouble()
 
-    def add_landmark(self, visit: LandmarkVisit) -> None:
-        """Keep a visit to the landmark."""
+    def add_landmark(self, seen: Dither | LandmarkVisit) -> None:
+        """Keep a look at the landmark."""
         with self._changed:
-            self._waiting.append(visit)
+            self._waiting.append(seen)
             self._due_s = -np.inf
             self._changed.notify_all()
             self._raise_trouble()
@@ -149,10 +159,8 @@ class RunWriter:
             trouble = self._tried(partial(self._write, batch))
             with self._changed:
                 self._trouble, self._due_s = trouble, np.inf
-                if trouble is None:
-                    del self._waiting[: len(batch)]
-                    if self._waiting:
-                        self._due_s = time.monotonic() + _LONGEST_WAIT_S
+                if trouble is None and self._waiting:
+                    self._due_s = time.monotonic() + _LONGEST_WAIT_S
                 self._changed.notify_all()
 
     def _tried(self, action: Callable[[], None]) -> Exception | None:
@@ -163,13 +171,14 @@ class RunWriter:
             return error
         return None
 
-    def _write(self, batch: Sequence[Frame | LandmarkVisit]) -> None:
+    def _write(self, batch: Sequence[Frame | Dither | LandmarkVisit]) -> None:
         lines: dict[int, list[Frame]] = {}
         for item in batch:
-            if isinstance(item, LandmarkVisit):
-                self._arrays.write_landmark(item)
-            else:
+            if isinstance(item, Frame):
                 lines.setdefault(item.point.row, []).append(item)
+            else:
+                self._arrays.write_landmark(item)
+                self._done([item])
         for row, frames in lines.items():
             records = [PointRecord.of(frame) for frame in frames]
             columns = self.info.plan.columns
@@ -179,8 +188,15 @@ class RunWriter:
             for record in records:
                 self.points.note(record)
                 self._unsaved.append(record.index)
+            self._done(frames)
         if time.monotonic() > self._saved_s + _COPY_EVERY_S:
             self._save_points()
+
+    def _done(self, items: Sequence[Frame | Dither | LandmarkVisit]) -> None:
+        """Let go of what is on disk: no second try writes it again."""
+        done = {id(item) for item in items}
+        with self._changed:
+            self._waiting = [item for item in self._waiting if id(item) not in done]
 
     def _save_points(self) -> None:
         """Bring the copy of the journal up to date."""
@@ -200,9 +216,9 @@ class _Arrays:
         group = zarr.open_group(DurableStore(run, disk), mode="r+")
         self._frames = _array(group, "frames")
         self._points = {name: _array(group, f"points/{name}") for name, *_ in POINT_ARRAYS}
-        self._landmark = {}
+        self._group, self._landmark = group, {}
         if info.plan.landmark is not None:
-            names = ("frames", "residual", "started_s", "line", "target_um")
+            names = ("frames", *(name for name, _ in LANDMARK_ARRAYS))
             self._landmark = {name: _array(group, f"landmark/{name}") for name in names}
         self._row = -1
         self._line = np.zeros((self._columns, *info.frame_shape), np.uint16)
@@ -226,11 +242,15 @@ class _Arrays:
             span = slice(first, min(-(-dirty.stop // chunk) * chunk, array.shape[0]))
             array[span] = points.columns[name][span]
 
-    def write_landmark(self, visit: LandmarkVisit) -> None:
-        """Keep a visit to the landmark."""
+    def write_landmark(self, seen: Dither | LandmarkVisit) -> None:
+        """Keep a look at the landmark."""
         self.untouched = False
+        if isinstance(seen, Dither):
+            write_dither(self._group, seen)
+            return
         for name, array in self._landmark.items():
-            array[visit.visit] = visit.images if name == "frames" else getattr(visit, name)
+            array.resize((max(seen.visit + 1, array.shape[0]), *array.shape[1:]))
+            array[seen.visit] = seen.images if name == "frames" else getattr(seen, name)
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:

@@ -13,12 +13,14 @@ watching and with the inversion beside it, in which nothing waits for simulated 
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import opticalnet
+from acquisition.frame import Frame
 from acquisition.observer import SilentObserver
 from acquisition.store import Run, RunInfo
 from reconstruction.inversion.bands import BandPredictor
@@ -36,7 +38,7 @@ class Watched(SilentObserver):
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def begin(self, info: RunInfo) -> None:
+    def begin(self, info: RunInfo, there: Iterator[Frame]) -> None:
         """Begin to invert."""
         self.inversion = LiveInversion(self._path, CPU)
 

@@ -5,5 +5,5 @@ from typing import Final
 DEFAULT_EXPOSURE_MS: Final = 10.0
 DEFAULT_MARGIN: Final = 1
 """Points scanned beyond the sample on every side."""
-DEFAULT_MAX_RESIDUAL: Final = 0.04
-"""Change of the landmark's light, as a fraction, that pauses a scan."""
+DEFAULT_MAX_CHI_SQUARED: Final = 4.0
+"""Misfit of the landmark, reduced chi-squared, above which a look at it is not believed."""

@@ -5,6 +5,7 @@ short reply: set their latency timer to 1 ms.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from pydantic import ValidationError
@@ -50,26 +51,13 @@ class GcsStage:
     """
 
     def __init__(self, config: GcsStageConfig, travel: Travel, clock: Clock) -> None:
+        self._config = config
+        self._wanted_travel = travel
         self._clock = clock
         self._port = config.port
         self._axes = (config.x_axis, config.y_axis)
         self._open = True
-        self._link = GcsLink(
-            config.port,
-            baud_rate=config.baud_rate,
-            rts_cts=config.rts_cts,
-            reply_timeout_s=config.reply_timeout_s,
-        )
-        try:
-            self._identity = self._identify()
-            self._check_version()
-            channels = self._check_axes()
-            self._commands = self._check_commands()
-            self._travel = common_travel(travel, self._controller_travel())
-            self._switch_on(channels)
-        except BaseException:
-            self._link.close()
-            raise
+        self._connect()
 
     @property
     def limits(self) -> Travel:
@@ -124,9 +112,37 @@ class GcsStage:
         return x_um, y_um
 
     def stop(self) -> None:
-        """Halt every axis of the controller; the stage stays usable."""
+        """Halt every axis of the controller; the stage stays usable.
+
+        May come from any thread, also while another waits for a reply: what that one has
+        called may then raise that it was stopped.
+
+        Raises
+        ------
+        DeviceError
+            If the line does not work, or the controller does not answer; it has been
+            told to stop if anything reaches it at all.
+        """
         self._check_open()
         self._link.halt()
+
+    def reconnect(self) -> None:
+        """Close the port, open it again, halt every axis and switch the servo on.
+
+        Where this raises, every other call does until it has succeeded, or ``close``.
+
+        Raises
+        ------
+        DeviceError
+            If the stage was closed, if opening fails as it may for a new stage, or if
+            another controller answers: then its servo is left as it is.
+        LimitError
+            If travel and the controller's limits do not overlap any more.
+        """
+        self._check_open()
+        with suppress(DeviceError):  # a dead line may say so once more
+            self._link.close()
+        self._connect(self._identity)
 
     def close(self) -> None:
         """Halt, and release the port, also where the controller does not answer any more."""
@@ -137,6 +153,36 @@ class GcsStage:
             self._link.halt()
         finally:
             self._link.close()
+
+    def _connect(self, known: Identity | None = None) -> None:
+        """Open the port, and make the controller ready; halt it if it is a known one."""
+        self._link = GcsLink(
+            self._config.port,
+            baud_rate=self._config.baud_rate,
+            rts_cts=self._config.rts_cts,
+            reply_timeout_s=self._config.reply_timeout_s,
+        )
+        try:
+            identity = self._identify()
+            if known is not None:
+                self._check_known(identity, known)
+                self._link.halt()
+            self._identity = identity
+            self._check_version()
+            channels = self._check_axes()
+            self._commands = self._check_commands()
+            self._travel = common_travel(self._wanted_travel, self._controller_travel())
+            self._switch_on(channels)
+        except BaseException:
+            self._link.close()
+            raise
+
+    def _check_known(self, identity: Identity, known: Identity) -> None:
+        if identity != known:
+            raise DeviceError(
+                f"{self._port}: expected the controller from before, {known.name}, got"
+                f" {identity.name}; connect that one, or open the instrument again"
+            )
 
     def _identify(self) -> Identity:
         name = " ".join(self._link.exchange("*IDN?")[0])

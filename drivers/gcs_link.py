@@ -5,6 +5,10 @@ caused it, and a reply too many or too few shows: a stale reply does not pass fo
 one. After anything unexpected the link is out of step; before its next exchange it waits
 until the line is quiet, and asks ``ERR?`` again.
 
+One thread at a time reads the line and has the state of the link. The stop byte needs
+neither: it goes out also while another thread waits for a reply. A command that was called
+before a stop never goes out after it.
+
 Deadlines for replies are real time, whatever clock the stage moves by: the line is real.
 """
 
@@ -12,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Final, NoReturn
 
 import serial
@@ -60,6 +65,14 @@ class GcsLink:
         self._timeout_s = reply_timeout_s
         self._buffer = b""
         self._in_step = False
+        self._reading = Lock()
+        """Held by whoever reads; taken before ``_writing`` where both are."""
+        self._writing = Lock()
+        self._stops = 0
+        """Stop bytes sent ..."""
+        self._cleared = 0
+        """... and how many of them left no error to read."""
+        self._closed = False
         self._port = _open(port, baud_rate, rts_cts, reply_timeout_s)
         try:
             self._greet(baud_rate)
@@ -74,20 +87,23 @@ class GcsLink:
         ------
         LimitError, GcsRefusal
             If the controller reports an error; the line that caused it did nothing.
+            Code 10 also where ``halt`` came from another thread before they were sent.
         DeviceTimeout, ProtocolError
             If replies are missing, or are not what was asked for.
+        DeviceError
+            If the line does not work, or is closed meanwhile.
         """
-        where = self._where("; ".join(lines))
-        self._require_synchronised(where)
-        with self._naming_command(where):
-            self._check_quiet("before the command")
-        self._in_step = False  # until the last reply is read, also when interrupted
-        self._write("".join(f"{line}\n" for line in (*lines, "ERR?")).encode("latin-1"))
-        replies = self._replies(where, 1 + sum(map(gcs.is_query, lines)))
-        with self._naming_command(where):
-            code = gcs.parse_integer(replies.pop())
-            self._check_quiet("after the replies")
-        self._in_step = True
+        where, stops = self._where("; ".join(lines)), self._stops
+        with self._reading:
+            self._require_synchronised(where)
+            with self._naming_command(where):
+                self._check_quiet("before the command")
+            self._send(lines, where, stops)
+            replies = self._replies(where, 1 + sum(map(gcs.is_query, lines)))
+            with self._naming_command(where):
+                code = gcs.parse_integer(replies.pop())
+                self._check_quiet("after the replies")
+            self._in_step = True
         if code:
             raise gcs.refusal(code, where)
         return replies
@@ -100,18 +116,41 @@ class GcsLink:
             return [gcs.parse_numbers(reply, items) for reply in replies]
 
     def halt(self) -> None:
-        """Send the stop byte, in or out of step, and read away the error that it sets."""
-        self._write(gcs.STOP)
-        if self._unread():
-            self._in_step = False
-        where = self._where("stop")
-        self._require_synchronised(where)
-        self._drain_errors(where)
+        """Send the stop byte at once, and read away the error that it sets.
+
+        May come from any thread. Where another is reading, that is not waited for: the
+        error is read away before the next exchange.
+
+        Raises
+        ------
+        DeviceTimeout, ProtocolError
+            If the byte went out, but the controller does not answer.
+        DeviceError
+            If the line does not work.
+        """
+        with self._writing:
+            self._stops += 1
+            with self._line() as port:
+                port.write(gcs.STOP)
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            if self._unread():
+                self._in_step = False
+            self._require_synchronised(self._where("stop"))
+        finally:
+            self._reading.release()
 
     def close(self) -> None:
-        """Release the port."""
-        with self._translated():
-            self._port.close()
+        """Release the port; an exchange under way in another thread fails."""
+        self._closed = True
+        has_ended = self._reading.acquire(timeout=self._timeout_s)
+        try:
+            with self._writing, self._translated():
+                self._port.close()
+        finally:
+            if has_ended:
+                self._reading.release()
 
     def _greet(self, baud_rate: int) -> None:
         # This LF ends whatever an earlier program may have left unfinished.
@@ -139,7 +178,18 @@ class GcsLink:
             " switch the controller off and on"
         )
 
+    def _send(self, lines: Sequence[str], where: str, stops: int) -> None:
+        """Write lines and ``ERR?``, unless there were more stops meanwhile."""
+        with self._writing:
+            if self._stops != stops:
+                raise gcs.refusal(gcs.STOPPED, where)
+            self._in_step = False  # until the last reply is read, also when interrupted
+            with self._line() as port:
+                data = "".join(f"{line}\n" for line in (*lines, "ERR?"))
+                port.write(data.encode("latin-1"))
+
     def _require_synchronised(self, where: str) -> None:
+        """Get into step, with no error pending that a stop has set."""
         if not self._in_step:
             self._wait_quiet()
             self._synchronise()
@@ -148,6 +198,10 @@ class GcsLink:
                 f"{where}: expected the controller to answer ERR? within {self._timeout_s:g} s,"
                 " got nothing; check power and cable"
             )
+        stops = self._stops
+        if self._cleared != stops:
+            self._drain_errors(where)
+            self._cleared = stops
 
     def _check_quiet(self, when: str) -> None:
         surplus = self._unread()
@@ -224,21 +278,21 @@ class GcsLink:
 
     def _unread(self) -> bytes:
         """Bytes that nobody has asked for, yet."""
-        with self._translated():
-            waiting = self._port.in_waiting
+        with self._line() as port:
+            waiting = port.in_waiting
         if waiting:
             self._buffer += self._read()
         return self._buffer
 
     def _read(self) -> bytes:
         """Bytes that are there, or come within a moment; some controllers send stray NULs."""
-        with self._translated():
-            data: bytes = self._port.read(max(1, self._port.in_waiting))
+        with self._line() as port:
+            data: bytes = port.read(max(1, port.in_waiting))
         return data.replace(b"\0", b"")
 
     def _write(self, data: bytes) -> None:
-        with self._translated():
-            self._port.write(data)
+        with self._writing, self._line() as port:
+            port.write(data)
 
     def _where(self, command: str) -> str:
         return f"{self._name}: {command}"
@@ -251,6 +305,17 @@ class GcsLink:
         except ProtocolError as error:
             self._in_step = False
             raise ProtocolError(f"{where}: {error}") from None
+
+    @contextmanager
+    def _line(self) -> Iterator[serial.Serial]:
+        """Lend the port, as long as it is open."""
+        if self._closed:
+            raise DeviceError(
+                f"{self._name}: expected an open port, got one that was closed;"
+                " connect again, or open the instrument again"
+            )
+        with self._translated():
+            yield self._port
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

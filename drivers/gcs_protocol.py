@@ -21,7 +21,7 @@ LONGEST_REPLY: Final = 65_536
 
 _POSITION_LIMIT: Final = 7
 _INTEGER: Final = re.compile(r"-?\d{1,9}", re.ASCII)
-_NUMBER: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_NUMBER: Final = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _BLANK: Final = " \r\t"
 _SHOWN: Final = 60
 

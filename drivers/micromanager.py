@@ -6,13 +6,15 @@ a stage behind a serial port of Micro-Manager) cannot be driven this way.
 
 All calls of a driver run on one thread of its own, with a deadline in real time: give
 these drivers the wall clock. A call that misses it may hang in the vendor's code for
-ever, and everything but ``close`` is refused from then on.
+ever, and everything but ``close`` and ``reconnect`` is refused from then on; ``stop`` of a
+stage goes beside it, as far as Micro-Manager lets it.
 
 Micro-Manager logs nothing unless ``PYMM_LOG_FILE`` names a file or ``PYMM_LOG_LEVEL``
 a level.
 """
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -22,11 +24,10 @@ from numpy.typing import NDArray
 from configs.errors import DeviceError, DeviceTimeout
 from configs.instrument import (
     MicroManagerCameraConfig,
-    MicroManagerShutterConfig,
     MicroManagerStageConfig,
     Travel,
 )
-from drivers.mm_session import ACTION_S, ANSWER_S, LABEL, Session
+from drivers.mm_session import ACTION_S, ANSWER_S, LABEL, Session, leave
 from drivers.mm_window import Window, set_window
 from drivers.protocols import Clock, Identity, Image, check_travel
 
@@ -60,6 +61,8 @@ class MicroManagerCamera:
         self._session = Session(config, "CameraDevice")
         self._clock = clock
         self._window: Window | None = None
+        self._last_window: Window | None = None
+        """The last that held; ``reconnect`` restores it."""
         self._unread = 0
         self._started = False
 
@@ -84,7 +87,7 @@ class MicroManagerCamera:
         try:
             self._apply(wanted)
         except DeviceTimeout:
-            raise  # it hangs, and nothing can be restored
+            raise  # it hangs, and nothing can be restored but by reconnecting
         except DeviceError:
             if before is not None:
                 self._apply(before)
@@ -96,7 +99,8 @@ class MicroManagerCamera:
         Raises
         ------
         DeviceTimeout
-            No image came; the core still waits for it, so only ``close`` is left.
+            No image came; the core still waits for it, so only ``close`` and
+            ``reconnect`` are left.
         DeviceError
             The camera failed, is not configured or delivers another kind of image.
         """
@@ -162,6 +166,23 @@ class MicroManagerCamera:
         self._session.run("stop", _stop_sequence, self._stop_timeout_s())
         self._unread = 0
 
+    def reconnect(self) -> None:
+        """Load the device again, also where a call hangs; window and exposure hold again.
+
+        A sequence is not taken up again. Where this raises, every other call does until it
+        has succeeded, or ``close``.
+
+        Raises
+        ------
+        DeviceError
+            The camera was closed, does not open, as it may not while a call that hangs
+            holds it, or does not take the window and exposure from before.
+        """
+        window = self._last_window
+        prepare = leave if window is None else partial(set_window, window, self._session.name)
+        self._session = self._session.renewed(self._halting(), self._stop_timeout_s(), prepare)
+        self._window, self._unread, self._started = window, 0, False
+
     def close(self) -> None:
         """End a sequence, and release the device; further calls do nothing.
 
@@ -170,13 +191,11 @@ class MicroManagerCamera:
         DeviceTimeout
             The device hangs and cannot be released before the program ends.
         """
-        self._session.close(
-            _end_sequence_thread if self._started else _stop_sequence, self._stop_timeout_s()
-        )
+        self._session.close(self._halting(), self._stop_timeout_s())
 
     def _apply(self, window: Window) -> None:
         self._session.run("configure", partial(set_window, window, self._session.name))
-        self._window = window
+        self._window = self._last_window = window
 
     def _configured(self) -> Window:
         self._session.require_usable()
@@ -193,6 +212,9 @@ class MicroManagerCamera:
                 f"{self._session.name}: expected no running sequence to {doing},"
                 f" got one with {self._unread} images unread; read them, or call stop first"
             )
+
+    def _halting(self) -> "Callable[[CMMCorePlus], None]":
+        return _end_sequence_thread if self._started else _stop_sequence
 
     def _stop_timeout_s(self) -> float:
         return ACTION_S + (self._window.exposure_s if self._window else 0.0)
@@ -268,8 +290,34 @@ class MicroManagerStage:
         return x_um, y_um
 
     def stop(self) -> None:
-        """Halt any motion, also where another call hangs; the stage stays usable."""
+        """Halt any motion; the stage stays usable.
+
+        May come from any thread, and waits for no other call.
+
+        Raises
+        ------
+        DeviceTimeout
+            The adapter did not do it in time, as where a call hangs in its own code; it
+            does once that returns.
+        DeviceError
+            The stage is closed, or cannot stop.
+        """
         self._session.run_aside("stop", lambda core: core.stop(LABEL))
+
+    def reconnect(self) -> None:
+        """Load the device again, also where a call hangs; any motion is halted first.
+
+        Nobody can take back a call that hangs in the adapter's own code: should it return
+        one day, the stage is halted there. Where this raises, every other call does until
+        it has succeeded, or ``close``.
+
+        Raises
+        ------
+        DeviceError
+            The stage was closed, or does not open, as it may not while a call that hangs
+            holds it.
+        """
+        self._session = self._session.renewed(_halt_if_busy, ACTION_S)
 
     def close(self) -> None:
         """Halt, and release the device; further calls do nothing.
@@ -280,51 +328,6 @@ class MicroManagerStage:
             The device hangs and cannot be released before the program ends.
         """
         self._session.close(_halt_if_busy, ACTION_S)
-
-
-class MicroManagerShutter:
-    """A shutter that Micro-Manager drives.
-
-    Parameters
-    ----------
-    config
-        Adapter library, device, and properties; see ``MicroManagerCamera``.
-
-    Raises
-    ------
-    DeviceError
-        Micro-Manager, the library, the device or a property is not there, or the
-        device does not start.
-    """
-
-    def __init__(self, config: MicroManagerShutterConfig) -> None:
-        self._session = Session(config, "ShutterDevice")
-
-    @property
-    def identity(self) -> Identity:
-        """Library and device; simulated where the library is one of Micro-Manager's own."""
-        return self._session.identity
-
-    def set_open(self, is_open: bool) -> None:
-        """Open or close; what the device is doing otherwise is not waited for."""
-        doing = "open" if is_open else "close the beam"
-        self._session.run_aside(doing, lambda core: core.setShutterOpen(LABEL, is_open))
-
-    def is_open(self) -> bool:
-        """State of the shutter, as the device reports it."""
-        return self._session.run_aside(
-            "tell whether it is open", lambda core: core.getShutterOpen(LABEL)
-        )
-
-    def close(self) -> None:
-        """Close, and release the device; further calls do nothing.
-
-        Raises
-        ------
-        DeviceTimeout
-            The device hangs and cannot be released before the program ends.
-        """
-        self._session.close(lambda core: core.setShutterOpen(LABEL, False), ACTION_S)
 
 
 def _snap(core: "CMMCorePlus") -> NDArray[np.generic]:

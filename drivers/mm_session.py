@@ -1,7 +1,7 @@
 """One Micro-Manager device in a core of its own: opening, calling and releasing it.
 
 This is the only module that imports ``pymmcore_plus``, and all calls of a core pass
-through ``Session.run``: whatever the core raises leaves here as ``DeviceError``.
+through a ``Session``: whatever the core raises leaves here as ``DeviceError``.
 """
 
 import logging
@@ -9,11 +9,9 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
-from queue import SimpleQueue
-from threading import Thread
+from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from configs.errors import DeviceError, DeviceTimeout
@@ -22,6 +20,7 @@ from configs.instrument import (
     MicroManagerShutterConfig,
     MicroManagerStageConfig,
 )
+from drivers.mm_worker import Worker
 from drivers.protocols import Identity
 
 if TYPE_CHECKING:
@@ -45,11 +44,15 @@ ANSWER_S: Final = 2.0
 """For the core to answer a question."""
 
 
+def leave(core: "CMMCorePlus") -> None:
+    """Do nothing to a device that needs nothing done."""
+
+
 class Session:
     """A device that is open until ``close``; every call has a deadline.
 
     A call that misses its deadline may hang in the vendor's code for ever, so from
-    then on everything but ``close`` is refused.
+    then on everything but ``run_aside``, ``renewed`` and ``close`` is refused.
 
     Parameters
     ----------
@@ -57,41 +60,49 @@ class Session:
         Adapter library, device, and properties.
     kind
         What the device must be.
+    prepare
+        Brings the device, once loaded, into the state that is wanted of it.
 
     Raises
     ------
     DeviceError
         Micro-Manager, the library, the device or a property is not there, or the
-        device does not start.
+        device does not start or cannot be prepared.
     """
 
-    def __init__(self, config: MicroManagerConfig, kind: Kind) -> None:
+    def __init__(
+        self,
+        config: MicroManagerConfig,
+        kind: Kind,
+        prepare: "Callable[[CMMCorePlus], None]" = leave,
+    ) -> None:
         self.name = f"{config.library}/{config.device}"
         simulated = config.library in SIMULATED_LIBRARIES
         self.identity = Identity(self.name, "simulated" if simulated else "hardware")
+        self._config, self._kind = config, kind
+        self._closed = False
+        self._giving_up = Lock()
         self._hung_in = ""
         with _translated(self.name, "start Micro-Manager"):
             self._core: CMMCorePlus | None = _new_core()
-        self._worker = _Worker(self.name)
+        self._worker = Worker(self.name)
         try:
             self.run("open", partial(_load, config, kind), OPEN_S)
+            self.run("get ready", prepare)
         except BaseException:
             with suppress(DeviceError):
-                self.close(lambda core: None, ACTION_S)
+                self.close(leave, ACTION_S)
             raise
 
     def require_usable(self) -> "CMMCorePlus":
         """Return the core, or raise where the device is closed or hangs."""
-        if self._core is None:
-            raise DeviceError(
-                f"{self.name}: expected an open device, got a closed one; open it anew"
-            )
+        core = self._require_open()
         if self._hung_in:
             raise DeviceError(
                 f"{self.name}: expected a device that answers, got one that hangs since it was"
                 f" told to {self._hung_in}; close it, check power and cable, open it anew"
             )
-        return self._core
+        return core
 
     def run(
         self, doing: str, action: "Callable[[CMMCorePlus], T]", timeout_s: float = ACTION_S
@@ -129,20 +140,19 @@ class Session:
     def run_aside(self, doing: str, action: "Callable[[CMMCorePlus], T]") -> T:
         """Return what ``action`` makes of the core, beside whatever the device is doing.
 
-        For what makes a device safe: a call that hangs is not waited for.
+        For what makes a device safe. It may come from any thread, and a call that hangs is
+        not waited for; but where one hangs in the adapter's own code, the core lets nobody
+        else into the adapter, and ``action`` is carried out only when that one returns.
 
         Raises
         ------
         DeviceTimeout
-            ``action`` has not returned in time.
+            ``action`` has not returned in time; it is still carried out if it ever can be.
         DeviceError
             It raised, or the device is closed.
         """
-        core = self._core
-        if core is None:
-            self.require_usable()
-        assert core is not None
-        worker = _Worker(f"{self.name} aside")
+        core = self._require_open()
+        worker = Worker(f"{self.name} aside")
         with _translated(self.name, doing):
             answer = worker.submit(lambda: action(core))
             try:
@@ -153,9 +163,39 @@ class Session:
                     " switch it off by hand"
                 ) from None
             finally:
-                worker.end(join=False)
+                worker.end(join=answer.done())
 
-    def close(self, halt: "Callable[[CMMCorePlus], object]", timeout_s: float) -> None:
+    def renewed(
+        self,
+        halt: "Callable[[CMMCorePlus], None]",
+        timeout_s: float,
+        prepare: "Callable[[CMMCorePlus], None]" = leave,
+    ) -> "Session":
+        """Give this session up, and return a new one of the same device.
+
+        A call that hangs beyond ``timeout_s`` keeps this session's thread and core. Should
+        it return one day, the device is halted there and unloaded, and nothing else follows.
+
+        Parameters
+        ----------
+        halt, timeout_s
+            As for ``close``.
+        prepare
+            As for the new session.
+
+        Raises
+        ------
+        DeviceError
+            This session was closed, or the device does not open, as it may not while a
+            call that hangs holds it. Then everything but ``renewed`` and ``close`` is refused.
+        """
+        if self._closed:
+            self._require_open()
+        with suppress(DeviceError):  # what cannot be released now is left to itself
+            self._give_up(halt, timeout_s)
+        return Session(self._config, self._kind, prepare)
+
+    def close(self, halt: "Callable[[CMMCorePlus], None]", timeout_s: float) -> None:
         """Halt and unload the device; do nothing where that was done before.
 
         Parameters
@@ -172,9 +212,23 @@ class Session:
         DeviceError
             Halting or unloading failed.
         """
-        if self._core is None:
+        self._closed = True
+        self._give_up(halt, timeout_s)
+
+    def _require_open(self) -> "CMMCorePlus":
+        core = self._core  # once: another thread may give it up meanwhile
+        if core is None:
+            raise DeviceError(
+                f"{self.name}: expected an open device, got a closed one; open it anew"
+            )
+        return core
+
+    def _give_up(self, halt: "Callable[[CMMCorePlus], None]", timeout_s: float) -> None:
+        """Halt and unload the device, unless that was done before."""
+        with self._giving_up:
+            core, self._core = self._core, None
+        if core is None:
             return
-        core, self._core = self._core, None
         with _translated(self.name, "close"):
             answer = self._worker.submit(partial(_release, core, halt))
             try:
@@ -186,43 +240,6 @@ class Session:
                 ) from None
             finally:
                 self._worker.end(join=answer.done())
-
-
-class _Worker:
-    """A thread that runs one action after another and may be given up.
-
-    The executors of the standard library are joined when the interpreter exits: for
-    ever, where a device hangs.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = Thread(target=self._serve, name=name, daemon=True)
-        self._thread.start()
-
-    def submit(self, action: Callable[[], T]) -> Future[T]:
-        """Queue an action; its result or exception appears in the future."""
-        future: Future[T] = Future()
-
-        def job() -> None:
-            try:
-                future.set_result(action())
-            except BaseException as error:  # belongs to whoever waits, not to this thread
-                future.set_exception(error)
-
-        self._jobs.put(job)
-        return future
-
-    def end(self, *, join: bool) -> None:
-        """End the thread after the last action."""
-        self._jobs.put(None)
-        if join:
-            self._thread.join()
-
-    def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-            del job  # it holds an image
 
 
 def set_property(core: "CMMCorePlus", name: str, key: str, value: str | float) -> None:
@@ -356,7 +373,7 @@ def _load(config: MicroManagerConfig, kind: Kind, core: "CMMCorePlus") -> None:
         core.setAutoShutter(False)  # there is no shutter, and some cores then refuse to snap
 
 
-def _release(core: "CMMCorePlus", halt: "Callable[[CMMCorePlus], object]") -> None:
+def _release(core: "CMMCorePlus", halt: "Callable[[CMMCorePlus], None]") -> None:
     try:
         halt(core)
     finally:

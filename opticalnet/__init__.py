@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         RunStoreError,
     )
     from configs.optics import Optics
-    from opticalnet.acquiring import Acquisition, acquire
+    from opticalnet.acquiring import Acquisition, acquire, resume
     from opticalnet.benchmark_scans import SampleSpec
     from opticalnet.benchmarking import Benchmark, benchmark
     from opticalnet.calibrating import CalibratedInstrument, calibrate
@@ -103,6 +103,7 @@ _HOME = {
     "open_folders": "simulation.datasets.paper_reader",
     "reconstruct": "opticalnet.reconstructing",
     "resolve": "opticalnet.resolving",
+    "resume": "opticalnet.acquiring",
     "simulate": "opticalnet.data_sets",
     "view_light": "opticalnet.light_view",
 }
@@ -157,6 +158,7 @@ __all__ = [
     "open_folders",
     "reconstruct",
     "resolve",
+    "resume",
     "simulate",
     "view_light",
 ]

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opticalnet.console import interruptible, open_console, print_json
+from opticalnet.console import interruptible, listed, open_console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,28 +13,36 @@ if TYPE_CHECKING:
     from opticalnet.preview import Preview
 
 
-def acquire_run(options: dict[str, Any], device: str, *, json: bool) -> None:
+def acquire_run(
+    options: dict[str, Any], resumed: str | None, device: str, *, json: bool
+) -> None:
     """Scan a sample with a live map, and say what came of it.
 
     Parameters
     ----------
     options
-        As for ``opticalnet.acquire``, which checks them.
+        As for ``opticalnet.acquire``, which checks them; with ``resumed`` only those that
+        were given, for ``opticalnet.resume``.
+    resumed
+        The run to go on with, or ``None``.
     device
         Where live network and inversion run: auto, cpu or cuda.
     json
         Whether a script reads stdout.
     """
     console = open_console(json)
-    out = None if options["dry_run"] else options["out"]
+    out = resumed or (None if options["dry_run"] else options["out"])
     preview: Preview | None = None
     with interruptible(lambda: _stopped(out, preview)):
-        from opticalnet.acquiring import acquire
+        from opticalnet.acquiring import acquire, resume
 
         ask = console.is_terminal and sys.stdin.isatty() and not json
         preview = _open_preview(console, device, out, ask=ask)
         try:
-            result = acquire(**options, observer=preview)
+            if resumed is None:
+                result = acquire(**options, observer=preview)
+            else:
+                result = resume(resumed, observer=preview, **options)
             preview.catch_up()
         finally:
             preview.end()
@@ -56,7 +64,10 @@ def _stopped(out: str | None, preview: "Preview | None") -> str:
     if out is None:
         return "stopped; a dry run records nothing"
     if preview is not None and preview.points:
-        return f"stopped; every point up to there is in {out}: opticalnet reconstruct {out}"
+        return (
+            f"stopped; every point up to there is in {out}:"
+            f" opticalnet acquire --resume {out} goes on"
+        )
     remedy = f"; remove {out} or choose another --out" if Path(out).exists() else ""
     return f"stopped before the first point: nothing to reconstruct{remedy}"
 
@@ -72,12 +83,15 @@ def _facts(result: "Acquisition") -> dict[str, Any]:
 
 
 def _print(console: "Console", result: "Acquisition") -> None:
-    kind = f"simulated {' and '.join(result.simulated)}" if result.simulated else "measured"
+    kind = f"simulated {listed(result.simulated)}" if result.simulated else "measured"
     console.print(
         f"{result.valid:,} of {result.points:,} points valid,"
         f" {result.seconds:.0f} s on the instrument's clock, {kind}",
         soft_wrap=True,
     )
+    if result.faults:
+        told = ", ".join(f"{count:,} x {name}" for name, count in result.faults.items())
+        console.print(f"what went wrong, as rehearsed: {told}", soft_wrap=True)
     if result.path is None:
         console.print("dry run: nothing was recorded")
     else:

@@ -1,10 +1,11 @@
 """A scan in one call: settings to a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from acquisition.creation import check_output
 from acquisition.engine import ScanSummary, scan
@@ -12,17 +13,22 @@ from acquisition.instrument import Instrument
 from acquisition.observer import Observer, SilentObserver
 from acquisition.plan import ScanPlan
 from acquisition.provenance import Provenance
-from acquisition.store import RunInfo
+from acquisition.resuming import check_same, forget_damaged
+from acquisition.store import Run, RunInfo
 from acquisition.writer import RunWriter
-from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MARGIN, DEFAULT_MAX_RESIDUAL
+from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MARGIN, DEFAULT_MAX_CHI_SQUARED
 from configs.errors import ConfigError
+from configs.faults import Faults
 from configs.grid import LARGEST_GRID, check_grid
 from configs.instrument import InstrumentConfig
-from configs.sample import by_name
+from configs.sample import Mask, by_name
 from configs.toml import load_instrument
 from configs.value import check_seed
-from opticalnet.devices import open_instrument, rehearsal
-from simulation.samples import Sample, load_sample
+from drivers.protocols import Identity
+from opticalnet.devices import open_instrument
+from opticalnet.rehearsal import FaultyDisk, load_faults, simulated_like, with_faults
+from simulation.faults import Fate
+from simulation.samples import Sample, load_sample, make_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Acquisition:
         On the instrument's clock.
     simulated
         Which devices were not real.
+    faults
+        What went wrong in a rehearsal, and how often.
     """
 
     path: Path | None
@@ -46,6 +54,7 @@ class Acquisition:
     valid: int
     seconds: float
     simulated: list[str]
+    faults: dict[str, int] = field(default_factory=dict)
 
 
 def plan_scan(
@@ -55,7 +64,7 @@ def plan_scan(
     grid: int = LARGEST_GRID,
     seed: int = 0,
     exposure_ms: float = DEFAULT_EXPOSURE_MS,
-    max_residual: float = DEFAULT_MAX_RESIDUAL,
+    max_chi_squared: float = DEFAULT_MAX_CHI_SQUARED,
 ) -> ScanPlan:
     """Return the plan that covers a sample, centred on the travel of an instrument."""
     check_grid(grid)
@@ -70,7 +79,7 @@ def plan_scan(
             "centre_um": instrument.travel.centre_um,
             "x_direction": instrument.stage.x_direction,
             "y_direction": instrument.stage.y_direction,
-            "landmark": {"max_residual": max_residual},
+            "landmark": {"max_chi_squared": max_chi_squared},
             "seed": seed,
         },
     )
@@ -85,8 +94,9 @@ def acquire(
     seed: int = 0,
     density: float | None = None,
     exposure_ms: float = DEFAULT_EXPOSURE_MS,
-    max_residual: float = DEFAULT_MAX_RESIDUAL,
+    max_chi_squared: float = DEFAULT_MAX_CHI_SQUARED,
     dry_run: bool = False,
+    faults: str | Path | None = None,
     observer: Observer | None = None,
 ) -> Acquisition:
     """Scan a sample into a run.
@@ -109,11 +119,13 @@ def acquire(
         Fraction of open squares of ``block``, 0.35 if None; of no other sample.
     exposure_ms
         Per frame.
-    max_residual
-        Change of the landmark's light, as a fraction, that pauses the scan.
+    max_chi_squared
+        Misfit of the landmark, reduced chi-squared, at which it counts as lost.
     dry_run
         Rehearse on simulated devices with the same optics, limits and timing; nothing
         is recorded.
+    faults
+        TOML file with what goes wrong in a dry run, and how often; see ``configs.faults``.
     observer
         Sees every frame as it is taken.
 
@@ -126,19 +138,87 @@ def acquire(
     config = load_instrument(instrument)
     mask = _load_sample(sample, density, seed)
     plan = plan_scan(
-        mask, config, grid=grid, seed=seed, exposure_ms=exposure_ms, max_residual=max_residual
+        mask,
+        config,
+        grid=grid,
+        seed=seed,
+        exposure_ms=exposure_ms,
+        max_chi_squared=max_chi_squared,
     )
     plan.check_travel(config.travel)
     path = None if dry_run else Path(out)
     check_output(Path(out), plan, config.optics.image_px)
+    if faults is not None and not dry_run:
+        raise ConfigError("faults: expected a dry run, got a real one; add --dry-run")
+    fate = None if faults is None else load_faults(str(faults))
     if dry_run:
-        config = rehearsal(config)
+        config = simulated_like(config)
+    observer = observer or SilentObserver()
     with open_instrument(config, mask, seed=seed) as devices:
         info = _run_info(config, devices, plan, mask)
+        if fate is not None:
+            return _rehearsed(info, devices, fate, observer)
+        if path is None:
+            return _acquisition(None, info, scan(info, devices, None, observer))
         # Of a sample on a real stage only a mask file says what ought to be there.
         known = config.camera.kind == "simulated" or Path(sample).suffix != ""
         truth = mask.coverage if known else None
-        summary = _scan(info, devices, path, truth, observer or SilentObserver())
+        with RunWriter.create(path, info, truth) as writer:
+            return _acquisition(path, info, scan(info, devices, writer, observer))
+
+
+def resume(
+    run: str | Path, *, observer: Observer | None = None, **expected: Any
+) -> Acquisition:
+    """Take what a run lacks: points that it has not got, or not whole, and invalid ones.
+
+    Parameters
+    ----------
+    run
+        Path of a run that was interrupted, however often.
+    observer
+        Sees the frames that are there, and then every frame as it is taken.
+    **expected
+        Any of ``sample``, ``grid``, ``instrument``, ``seed``, ``density``, ``exposure_ms``
+        and ``max_chi_squared`` of ``acquire``: what the run is expected to have been made with.
+
+    Raises
+    ------
+    OpticalNetError
+        Whatever went wrong; ``AcquisitionError`` lists the differences if the run was made
+        with another plan, instrument or device.
+    """
+    stored = Run(Path(run))
+    info, observer = stored.info, observer or SilentObserver()
+    check_same(stored, _expected(info, expected))
+    sample = _sample_of(stored)
+    with (
+        open_instrument(info.instrument, sample, seed=info.plan.seed) as devices,
+        RunWriter(stored) as writer,
+    ):
+        now = Provenance.now(_identities(devices))
+        check_same(stored, info.model_copy(update={"provenance": now}))
+        if damaged := forget_damaged(stored, writer):
+            observer.warning(
+                f"{len(damaged)} frames of {stored.path} are not those that were recorded"
+                f" (the first: point {damaged[0]}); they are taken again"
+            )
+        return _acquisition(stored.path, info, scan(info, devices, writer, observer))
+
+
+def _rehearsed(
+    info: RunInfo, devices: Instrument, faults: Faults, observer: Observer
+) -> Acquisition:
+    """Scan with faults, into a run that is let go of."""
+    fate = Fate(faults, devices.clock)
+    with TemporaryDirectory() as folder:
+        run = Path(folder) / "rehearsal.zarr"
+        with RunWriter.create(run, info, disk=FaultyDisk(fate)) as writer:
+            summary = scan(info, with_faults(devices, fate), writer, observer)
+    return replace(_acquisition(None, info, summary), faults=dict(fate.counts))
+
+
+def _acquisition(path: Path | None, info: RunInfo, summary: ScanSummary) -> Acquisition:
     return Acquisition(
         path=path,
         points=summary.points,
@@ -151,10 +231,9 @@ def acquire(
 def _run_info(
     config: InstrumentConfig, devices: Instrument, plan: ScanPlan, mask: Sample
 ) -> RunInfo:
-    identities = {"stage": devices.stage.identity, "camera": devices.camera.identity}
     simulated = config.camera.kind == "simulated"
     return RunInfo(
-        provenance=Provenance.now(identities),
+        provenance=Provenance.now(_identities(devices)),
         instrument=config,
         plan=plan,
         sample=mask.name,
@@ -162,18 +241,39 @@ def _run_info(
     )
 
 
-def _scan(
-    info: RunInfo,
-    devices: Instrument,
-    path: Path | None,
-    truth: NDArray[np.float64] | None,
-    observer: Observer,
-) -> ScanSummary:
-    """Scan into a run; without a path, record nothing."""
-    if path is None:
-        return scan(info, devices, None, observer)
-    with RunWriter.create(path, info, truth) as writer:
-        return scan(info, devices, writer, observer)
+def _identities(devices: Instrument) -> dict[str, Identity]:
+    identities = {"stage": devices.stage.identity, "camera": devices.camera.identity}
+    if devices.shutter is not None:
+        identities["shutter"] = devices.shutter.identity
+    return identities
+
+
+def _expected(info: RunInfo, options: dict[str, Any]) -> RunInfo:
+    """Return a run as it would be with some of the options of ``acquire``."""
+    plan, instrument, name = info.plan, info.instrument, info.sample
+    if "instrument" in options:
+        instrument = load_instrument(options["instrument"])
+    if {"sample", "density"} & options.keys():
+        seed = options.get("seed", plan.seed)
+        mask = _load_sample(options.get("sample", name), options.get("density"), seed)
+        rows, columns = (side + 2 * plan.margin for side in mask.coverage.shape)
+        plan, name = plan.changed(rows=rows, columns=columns), mask.name
+    for key in ("grid", "seed", "exposure_ms"):
+        plan = plan.changed(**{key: options.get(key, getattr(plan, key))})
+    if "max_chi_squared" in options and plan.landmark is not None:
+        landmark = plan.landmark.changed(max_chi_squared=options["max_chi_squared"])
+        plan = plan.changed(landmark=landmark)
+    return info.model_copy(update={"plan": plan, "instrument": instrument, "sample": name})
+
+
+def _sample_of(run: Run) -> Sample:
+    """Return what lay under a simulated beam; for a real one, no more than its size."""
+    info = run.info
+    config, name = info.sample_config, info.sample
+    if config is not None and not (isinstance(config, Mask) and config.cells_per_square == 1):
+        return replace(make_sample(config, info.plan.seed), name=name)
+    squares = np.zeros(info.plan.sample_shape) if run.truth is None else run.truth
+    return Sample(name, squares.astype(np.float64))
 
 
 def _load_sample(name: str, density: float | None, seed: int) -> Sample:

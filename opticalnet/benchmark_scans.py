@@ -101,7 +101,7 @@ class _Counter(SilentObserver):
         self._progress = progress
         self._taken = self._points = 0
 
-    def begin(self, info: RunInfo) -> None:
+    def begin(self, info: RunInfo, there: Iterator[Frame]) -> None:
         self._points = len(info.plan)
 
     def frame(self, frame: Frame) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MAX_RESIDUAL
+from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MAX_CHI_SQUARED
 from configs.grid import LARGEST_GRID
 from opticalnet.console import fail, given, interruptible, kept
 
@@ -22,6 +22,7 @@ _SAMPLES = "ss, light, block, grating, qr, or the path of a PNG or NPY mask or a
 
 @app.command()
 def acquire(
+    context: typer.Context,
     sample: Annotated[str, typer.Option(help=f"{_SAMPLES}.")] = "ss",
     grid: Annotated[
         int, typer.Option(help="Squares that a frame tells of: 3, 5 or 7.")
@@ -40,9 +41,16 @@ def acquire(
     exposure_ms: Annotated[
         float, typer.Option(help="Exposure of a frame.")
     ] = DEFAULT_EXPOSURE_MS,
-    max_residual: Annotated[
-        float, typer.Option(help="Change of the landmark's light that pauses the scan.")
-    ] = DEFAULT_MAX_RESIDUAL,
+    max_chi_squared: Annotated[
+        float, typer.Option(help="Misfit of the landmark that pauses the scan.")
+    ] = DEFAULT_MAX_CHI_SQUARED,
+    faults: Annotated[
+        str | None,
+        typer.Option(help="TOML file of what goes wrong in a dry run, to rehearse it."),
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Run to go on with; it knows all the rest.")
+    ] = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -57,10 +65,27 @@ def acquire(
         "seed": seed,
         "density": density,
         "exposure_ms": exposure_ms,
-        "max_residual": max_residual,
+        "max_chi_squared": max_chi_squared,
         "dry_run": dry_run,
+        "faults": faults,
     }
-    acquire_run(options, device, json=json)
+    if resume is not None:
+        options = _given_with_resume(context, options)
+    acquire_run(options, resume, device, json=json)
+
+
+def _given_with_resume(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what was not said: a run knows it."""
+    sources = {name: context.get_parameter_source(name) for name in options}
+    said = {
+        name: options[name]
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    }
+    for name in ("out", "dry_run", "faults"):
+        if name in said:
+            fail(f"--resume goes on in its run: leave out --{name.replace('_', '-')}", 2)
+    return said
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -59,6 +59,12 @@ def interruptible(stopped: Callable[[], str]) -> Iterator[None]:
 
 class _Terminated(BaseException):
     """SIGTERM has come."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Say names one after another: "a", "a and b", "a, b and c"."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def given(**options: Any) -> dict[str, Any]:

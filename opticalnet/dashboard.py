@@ -1,5 +1,6 @@
 """What is shown of a scan: facts, and the map as far as it is known."""
 
+import math
 import time
 from datetime import timedelta
 from typing import Final
@@ -13,9 +14,10 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from acquisition.drift import CHOOSING_LOOKS
 from acquisition.frame import Frame, LandmarkVisit, Status
+from acquisition.plan import LEARNING_LOOKS
 from acquisition.store import RunInfo
+from opticalnet.console import listed
 from opticalnet.dose import photon_energy_nj, photons_per_point
 from opticalnet.half_blocks import UNDECIDED, HalfBlocks
 from reconstruction.inversion.live_inversion import Inverted, LiveInversion
@@ -48,8 +50,6 @@ class Dashboard:
 
     Attributes
     ----------
-    points
-        Taken so far, valid or not.
     waits_for_inversion
         Whether the scan is over and only the inversion goes on.
     """
@@ -61,30 +61,44 @@ class Dashboard:
         live_map: LiveReconstruction | str,
         inversion: LiveInversion | None = None,
     ) -> None:
-        self.points = 0
+        self._status = np.full(len(info.plan), Status.PENDING, np.uint8)
+        self._frames = 0
         self.waits_for_inversion = False
         self._info = info
         self._out = out
         self._live_map, self._inversion = live_map, inversion
         self._photons_per_point = photons_per_point(info)
         self._began = self._latest = 0.0
-        self._invalid = 0
-        self._residual: float | None = None
+        self._visit: LandmarkVisit | None = None
         landmark = info.plan.landmark
-        self._landmark_exposures = 0 if landmark is None else CHOOSING_LOOKS * landmark.frames
+        self._landmark_exposures = 0 if landmark is None else LEARNING_LOOKS * landmark.frames
+
+    def there(self, frame: Frame) -> None:
+        """Count a frame that the run has already."""
+        self._status[frame.point.index] = frame.status
 
     def frame(self, frame: Frame) -> None:
-        """Count a frame."""
+        """Count a frame; one that is taken again counts once."""
         self._latest = time.monotonic()
-        if self.points == 0:
+        if self._frames == 0:
             self._began = self._latest
-        self.points += 1
-        self._invalid += frame.status is not Status.VALID
+        self._frames += 1
+        self._status[frame.point.index] = frame.status
 
     def landmark(self, visit: LandmarkVisit) -> None:
         """Take a visit to the landmark."""
         self._landmark_exposures += len(visit.images)
-        self._residual = visit.residual if visit.visit else None
+        self._visit = visit
+
+    @property
+    def points(self) -> int:
+        """Taken so far, valid or not, now or before."""
+        return int(np.count_nonzero(self._status))
+
+    @property
+    def invalid(self) -> int:
+        """Of them, those without a good frame."""
+        return int(np.count_nonzero(self._status == Status.INVALID))
 
     @property
     def lines_to_invert(self) -> int:
@@ -98,7 +112,7 @@ class Dashboard:
         if not roles:
             return None
         what = "DRY RUN, NOTHING IS RECORDED" if self._out is None else "SIMULATED INSTRUMENT"
-        return Text(f" {what}: simulated {' and '.join(roles)} ", style="bold black on yellow")
+        return Text(f" {what}: simulated {listed(roles)} ", style="bold black on yellow")
 
     def plain_line(self) -> str:
         """Say how far it is, in one line."""
@@ -107,7 +121,7 @@ class Dashboard:
         left = f"{(total - self.points) / rate:.0f}" if rate else "?"
         return (
             f"{self.points:,} of {total:,} points, {rate:,.0f}/s, {left} s left,"
-            f" drift {self._drift()}, {self._invalid} invalid"
+            f" drift {self._drift()}, {self.invalid} invalid"
         )
 
     def picture(self, width: int, height: int) -> RenderableType:
@@ -162,11 +176,11 @@ class Dashboard:
         facts.add_row("rate", f"{rate:,.0f} points/s")
         facts.add_row("time left", str(left))
         if landmark is not None:
-            facts.add_row("drift", f"{self._drift()}, pauses at {landmark.max_residual:.1%}")
+            facts.add_row("drift", self._drift())
         facts.add_row("dose", self._dose())
         if self._inversion is not None:
             self._add_inverted(facts, self._inversion.inverted)
-        facts.add_row("invalid", Text(str(self._invalid), "red" if self._invalid else ""))
+        facts.add_row("invalid", Text(str(self.invalid), "red" if self.invalid else ""))
         facts.add_row("run", Text(self._out or "not recorded (dry run)"))
         return facts
 
@@ -186,14 +200,21 @@ class Dashboard:
         facts.add_row("chi-squared", chi_squared)
 
     def _dose(self) -> str:
-        photons = (self.points + self._landmark_exposures) * self._photons_per_point
+        photons = (self._frames + self._landmark_exposures) * self._photons_per_point
         energy_nj = photon_energy_nj(self._info.instrument.optics) * photons
         return f"{energy_nj:.3g} nJ ({photons:.2g} photons)"
 
     def _drift(self) -> str:
-        return "not seen yet" if self._residual is None else f"{self._residual:.1%}"
+        visit = self._visit
+        if visit is None:
+            return "not seen yet"
+        if not visit.is_believed:
+            return f"landmark lost, chi-squared {visit.chi_squared:.1f}"
+        size_nm, sd_nm = (1000 * math.hypot(*pair) for pair in (visit.drift_um, visit.sd_um))
+        state = "followed" if any(visit.correction_um) else "none for certain"
+        return f"{size_nm:.0f} +- {sd_nm:.0f} nm, {state}"
 
     def _rate(self) -> float:
         """Return points per second, from the first to the latest."""
         elapsed = self._latest - self._began
-        return (self.points - 1) / elapsed if elapsed > 0 else 0.0
+        return (self._frames - 1) / elapsed if elapsed > 0 else 0.0

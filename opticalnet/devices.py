@@ -20,7 +20,8 @@ from configs.instrument import (
 )
 from drivers.clock import WallClock
 from drivers.gcs import GcsStage
-from drivers.micromanager import MicroManagerCamera, MicroManagerShutter, MicroManagerStage
+from drivers.micromanager import MicroManagerCamera, MicroManagerStage
+from drivers.mm_shutter import MicroManagerShutter
 from drivers.protocols import Camera, Clock, Shutter, XYStage
 from simulation.camera import SimulatedCamera
 from simulation.clock import VirtualClock
@@ -32,21 +33,6 @@ from simulation.stage import SimulatedStage
 from simulation.world import World
 
 TruePosition = Callable[[], tuple[float, float]]
-
-
-def rehearsal(config: InstrumentConfig) -> InstrumentConfig:
-    """Return an instrument of simulated devices with the same optics, limits and timing."""
-    camera, stage = config.camera, config.stage
-    if not isinstance(camera, SimulatedCameraConfig):
-        camera = SimulatedCameraConfig(
-            sensor=camera.sensor, open_peak_e_per_ms=camera.open_peak_e_per_ms
-        )
-    if not isinstance(stage, SimulatedStageConfig):
-        stage = SimulatedStageConfig(
-            x_direction=stage.x_direction, y_direction=stage.y_direction
-        )
-    shutter = None if config.shutter is None else SimulatedShutterConfig()
-    return config.changed(camera=camera, stage=stage, shutter=shutter)
 
 
 @contextmanager

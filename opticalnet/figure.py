@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from opticalnet.console import listed
 from opticalnet.look import AMBER, GREY, INK, PAPER, RED, draw_errors, frame_map, save_picture
 from reconstruction.metrics import Scores
 
@@ -87,7 +88,7 @@ def _headline(result: "Reconstruction") -> str:
         result.method, f"{result.grid} x {result.grid} squares per frame"
     )
     simulated = result.run.info.provenance.simulated
-    stamp = f"SIMULATED {' and '.join(simulated)}" if simulated else "measured"
+    stamp = f"SIMULATED {listed(simulated)}" if simulated else "measured"
     parts = [result.run.info.sample, told, stamp, result.run.path.name]
     if not _is_explained(result):
         parts.append("NOT EXPLAINED BY THE MODEL")

@@ -15,7 +15,6 @@ from configs.geometry import SQUARE_NM, SQUARE_UM
 from configs.instrument import Environment, InstrumentConfig, SimulatedCameraConfig
 from configs.optics import Optics
 from configs.toml import load_instrument
-from opticalnet.devices import rehearsal
 from opticalnet.light_measures import (
     beam_intensity,
     caught_light,
@@ -24,6 +23,7 @@ from opticalnet.light_measures import (
     mode_strengths,
     noise_floor,
 )
+from opticalnet.rehearsal import simulated_like
 from simulation.beam import beam_field, light_outside
 from simulation.detector import Detector
 from simulation.forward import ForwardModel
@@ -190,7 +190,7 @@ def view_light(instrument: str = "simulated", sample: str = "ss") -> LightView:
     ConfigError
         If one of them is not usable.
     """
-    config = rehearsal(load_instrument(instrument))
+    config = simulated_like(load_instrument(instrument))
     light = Light.of(config.optics)
     place = _Place(load_sample(sample), config.optics)
     frames = place.frames()

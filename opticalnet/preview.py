@@ -1,5 +1,6 @@
 """Whoever shows a scan while it runs: in a terminal the map as it grows, else plain lines."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -57,13 +58,17 @@ class Preview:
         """Taken so far, valid or not."""
         return 0 if self._dashboard is None else self._dashboard.points
 
-    def begin(self, info: RunInfo) -> None:
-        """Learn what is going to be scanned."""
+    def begin(self, info: RunInfo, there: Iterator[Frame]) -> None:
+        """Learn what is going to be scanned, and what frames a run has already."""
         self._line_every = -(-len(info.plan) // _PLAIN_LINES)
         live_map = self._open_map(info)
         if self.console.is_terminal and self._out is not None:
             self._inversion = self._open_inversion(Path(self._out))
         self._dashboard = Dashboard(info, self._out, live_map, self._inversion)
+        for frame in there:
+            self._dashboard.there(frame)
+            if self._live_map is not None:
+                self._live_map.add(frame)
         if self.console.is_terminal:
             self._screen = self._open_screen()
         elif banner := self._dashboard.banner():

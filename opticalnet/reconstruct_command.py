@@ -11,7 +11,7 @@ from rich.table import Table
 
 from configs.errors import ConfigError
 from opticalnet.calibrating import NOT_TOLD, said
-from opticalnet.console import given, open_console, picture_beside, print_json
+from opticalnet.console import given, listed, open_console, picture_beside, print_json
 from opticalnet.inverting import invert
 from opticalnet.progress import FrameProgress
 from opticalnet.reconstructing import reconstruct
@@ -181,7 +181,7 @@ def _of_result(result: Reconstruction) -> dict[str, Any]:
 def _print_frames(console: Console, result: Reconstruction) -> None:
     simulated = result.run.info.provenance.simulated
     if simulated:
-        console.print(f"SIMULATED {' and '.join(simulated)}: no microscope measured this run")
+        console.print(f"SIMULATED {listed(simulated)}: no microscope measured this run")
     points = len(result.run.info.plan)
     console.print(
         f"{result.valid:,} of {points:,} points valid, {result.invalid:,} invalid,"

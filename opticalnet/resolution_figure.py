@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from opticalnet.console import listed
 from opticalnet.look import AMBER, BLUE, GREY, INK, PAPER, RED, plot_look, save_picture
 from reconstruction.resolution import LEAST_CONTRAST, LEAST_CORRELATION
 
@@ -32,7 +33,7 @@ def save_figure(path: Path, resolution: "Resolution") -> None:
     _finish(last, resolution, LEAST_CORRELATION, "correlation of two halves of the frames")
     info = resolution.run.info
     simulated = info.provenance.simulated
-    stamp = f"SIMULATED {' and '.join(simulated)}" if simulated else "measured"
+    stamp = f"SIMULATED {listed(simulated)}" if simulated else "measured"
     name = resolution.run.path.name
     figure.suptitle(f"{info.sample}  ·  {stamp}  ·  {name}", color=INK, fontsize=11)
     save_picture(figure, path, f"run {info.provenance.run_id}, resolution")

@@ -12,7 +12,7 @@ from configs.errors import ConfigError, RunStoreError
 from configs.recipe import Recipe, load_recipe
 from configs.toml import load_instrument
 from opticalnet.console import given
-from opticalnet.devices import rehearsal
+from opticalnet.rehearsal import simulated_like
 from reconstruction.baselines.registry import BASELINES
 from reconstruction.baselines.training import BaselinePlan
 from reconstruction.learning.plan import EPOCHS, FINE_TUNING_EPOCHS, NetworkPlan
@@ -96,7 +96,7 @@ def _network_plan(
             f"--shapes: expected none with --model {model}; they fine-tune the scan network"
         )
     if instrument is not None:
-        config = rehearsal(load_instrument(instrument))
+        config = simulated_like(load_instrument(instrument))
         options |= {"optics": config.optics, "camera": config.camera}
     return NetworkPlan.checked("train", options | {"model": model})
 

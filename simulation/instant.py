@@ -58,8 +58,8 @@ class PositionCamera:
         self._remaining = 0
 
     def configure(self, image_px: int, binning: int, exposure_ms: float) -> None:
-        """Draw the noise that images have: it does not compress, as in real ones."""
-        noise = np.random.default_rng(0).poisson(100, (66, image_px, image_px))
+        """Draw light with its noise, which does not compress, as in real images."""
+        noise = np.random.default_rng(0).poisson(300, (66, image_px, image_px))
         self._images = noise.astype(np.uint16)
 
     def snap(self, timeout_s: float) -> Image:

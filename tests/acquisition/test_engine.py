@@ -11,7 +11,7 @@ import pytest
 from acquisition.engine import scan
 from acquisition.frame import Status
 from acquisition.instrument import Instrument
-from acquisition.plan import LandmarkSchedule, ScanPlan
+from acquisition.plan import LEARNING_LOOKS, LandmarkSchedule, ScanPlan
 from acquisition.stopping import Terminated
 from acquisition.store import Run
 from acquisition.writer import RunWriter
@@ -28,8 +28,8 @@ class Watcher:
         self.frames, self.visits, self.warnings, self.pauses = [], [], [], []
         self._go_on = go_on
 
-    def begin(self, info):
-        self.info = info
+    def begin(self, info, there):
+        self.info, self.there = info, [frame.point.index for frame in there]
 
     def frame(self, frame):
         self.frames.append(frame)
@@ -317,22 +317,26 @@ def test_a_failing_observer_still_stops_the_stage(info, instant, tmp_path):
 class TestDrift:
     """A camera whose image changes with the position, as a microscope's does."""
 
-    # Images until then: choosing a landmark, two visits and two lines.
-    IN_LINE_3 = 27 * 4 + 2 * 4 + 2 * 9 + 1
+    LEARNING = LEARNING_LOOKS * 4
+    # Images until then: a landmark chosen and learnt, two visits and two lines.
+    IN_LINE_3 = LEARNING + 2 * 4 + 2 * 9 + 1
 
     class Fringes(PositionCamera):
-        """Fringes that move with the stage and, from some frame on, by themselves."""
+        """Fringes that move with the stage and, from some image on, by themselves."""
 
-        def __init__(self, stage, clock, drift_after=10**9):
+        def __init__(self, stage, moves_after=10**9, by_um=0.0, period=6.0):
             super().__init__(stage)
-            self._clock, self._drift_after, self._taken = clock, drift_after, 0
+            self._moves_after, self._by_um, self._period = moves_after, by_um, period
+            self._images_taken = 0
             self._random = np.random.default_rng(1)
 
         def snap(self, timeout_s):
-            self._taken += 1
+            self._images_taken += 1
             x_um, y_um = self._stage.position()
-            x_um += 0.06 if self._taken > self._drift_after else 0.0
-            y, x = np.mgrid[:64, :64] / 6
+            period = 6.0
+            if self._images_taken > self._moves_after:
+                x_um, period = x_um - self._by_um, self._period
+            y, x = np.mgrid[:64, :64] / period
             light = 200 * (2 + np.sin(x + 12 * x_um) + np.sin(y + 12 * y_um))
             return (100 + self._random.poisson(light) / 0.46).astype(np.uint16)
 
@@ -346,76 +350,90 @@ class TestDrift:
         )
 
     def bench(self, instant, **settings):
-        camera = self.Fringes(instant.stage, instant.clock, **settings)
-        return Instrument(instant.stage, camera, instant.clock)
+        return dataclasses.replace(instant, camera=self.Fringes(instant.stage, **settings))
 
-    def test_without_drift_the_landmark_stays_the_same(
-        self, plan, make_info, instant, tmp_path
-    ):
+    def test_without_drift_the_stage_follows_nothing(self, plan, make_info, instant, tmp_path):
         watcher = Watcher()
         _, run = run_scan(make_info(plan), self.bench(instant), tmp_path, watcher)
         assert [visit.line for visit in watcher.visits] == [0, 2, 4, 6]
-        residuals = run.landmark_residuals()
-        assert residuals == pytest.approx([0, 0, 0, 0], abs=0.01)
+        landmark = run.landmark()
+        assert landmark["drift_um"] == pytest.approx(0, abs=0.003)
+        assert landmark["chi_squared"] == pytest.approx(1, abs=0.15)
+        assert not any(any(record.correction_um) for record in run.journal())
         assert not watcher.pauses
         assert not watcher.warnings
 
-    def test_drift_pauses_and_ends_the_scan(self, plan, make_info, instant, tmp_path):
-        bench = self.bench(instant, drift_after=self.IN_LINE_3)
+    @pytest.mark.parametrize("by_um", [0.05, -0.15])
+    def test_a_sample_that_moves_is_followed(self, plan, make_info, instant, tmp_path, by_um):
+        """Small moves are seen at once, large ones are looked for."""
+        bench = self.bench(instant, moves_after=self.IN_LINE_3, by_um=by_um)
+        watcher = Watcher()
+        _, run = run_scan(make_info(plan), bench, tmp_path, watcher)
+        assert not watcher.pauses
+        records = sorted(run.journal(), key=lambda record: record.index)
+        for record in records:
+            wanted_um = by_um if record.index >= 4 * 9 else 0.0
+            assert record.correction_um == pytest.approx((wanted_um, 0), abs=0.004)
+            moved_um = np.subtract(record.readback_um, record.target_um)
+            assert moved_um == pytest.approx(record.correction_um)
+        # What reconstruction hears: the beam was on its square.
+        (line,) = [line for line in run.lines(run.points()) if line.row == 5]
+        assert line.off_um == pytest.approx(0, abs=0.004)
+
+    def test_a_landmark_that_is_lost_ends_the_scan(self, plan, make_info, instant, tmp_path):
+        bench = self.bench(instant, moves_after=self.IN_LINE_3, period=9.0)
         watcher = Watcher(go_on=False)
-        with pytest.raises(AcquisitionError, match="drift before line 4"):
+        with pytest.raises(AcquisitionError, match="landmark is lost before line 4"):
             run_scan(make_info(plan), bench, tmp_path, watcher)
         assert len(watcher.pauses) == 1
         run = Run(tmp_path / "run.zarr")
-        assert run.landmark_residuals()[-1] > 0.2
+        assert run.landmark()["is_believed"].tolist() == [1, 1, 0]
         assert run.points().valid.sum() == 4 * 9
+        assert not any(any(record.correction_um) for record in run.journal())
 
     def test_a_pause_can_be_overruled(self, plan, make_info, instant, tmp_path):
-        bench = self.bench(instant, drift_after=self.IN_LINE_3)
+        bench = self.bench(instant, moves_after=self.IN_LINE_3, period=9.0)
         watcher = Watcher(go_on=True)
         summary, _ = run_scan(make_info(plan), bench, tmp_path, watcher)
-        assert len(watcher.pauses) == 2
+        assert len(watcher.pauses) == 1
+        assert watcher.visits[-1].is_believed, "the landmark is learnt anew"
         assert summary.valid == 63
+
+    def test_visits_go_by_the_clock_too(self, plan, make_info, instant):
+        class Slow(Watcher):
+            def frame(self, frame):
+                super().frame(frame)
+                instant.clock.sleep(25)
+
+        watcher = Slow()
+        scan(make_info(plan), self.bench(instant), None, watcher)
+        assert len(watcher.visits) == 63 // 3
+        assert [frame.point.index for frame in watcher.frames] == list(range(63))
 
     def test_a_failing_visit_is_tried_again(self, plan, make_info, instant, tmp_path):
         bench = self.bench(instant)
         bench.camera.read_frame = Trouble(
-            bench.camera.read_frame, {27 * 4 + 6}, DeviceTimeout("late")
+            bench.camera.read_frame, {self.LEARNING + 6}, DeviceTimeout("late")
         )
         _, run = run_scan(make_info(plan), bench, tmp_path)
-        assert run.landmark_residuals() == pytest.approx([0, 0, 0, 0], abs=0.01)
-
-    def test_a_landmark_image_of_another_kind_is_tried_again(
-        self, plan, make_info, instant, tmp_path
-    ):
-        bench = self.bench(instant)
-        read, taken = bench.camera.read_frame, iter(range(10**6))
-
-        def torn_once(timeout_s):
-            image = read(timeout_s)
-            return image[:5] if next(taken) == 27 * 4 + 5 else image
-
-        bench.camera.read_frame = torn_once
-        _, run = run_scan(make_info(plan), bench, tmp_path)
-        assert run.landmark_residuals() == pytest.approx([0, 0, 0, 0], abs=0.01)
+        assert run.landmark()["is_believed"].tolist() == [1, 1, 1, 1]
 
     def test_a_visit_that_keeps_failing_is_told_and_left_out(
         self, plan, make_info, instant, tmp_path
     ):
         bench = self.bench(instant)
-        late = {27 * 4 + 4, 27 * 4 + 5, 27 * 4 + 6}
+        late = {self.LEARNING + 4, self.LEARNING + 5, self.LEARNING + 6}
         bench.camera.read_frame = Trouble(bench.camera.read_frame, late, DeviceTimeout("late"))
         watcher = Watcher()
         summary, run = run_scan(make_info(plan), bench, tmp_path, watcher)
         assert summary.valid == 63
         assert [visit.line for visit in watcher.visits] == [0, 4, 6]
-        assert run.landmark_residuals() == pytest.approx([0, 0, 0], abs=0.01)
+        assert run.landmark()["line"].tolist() == [0, 4, 6]
         assert any("before line 2: late" in message for message in watcher.warnings)
 
-    def test_looks_stay_within_the_scan(self, make_info, instant):
+    def test_looks_stay_within_the_travel(self, make_info, instant):
         plan = ScanPlan(rows=3, columns=3, centre_um=(100.0, 100.0))
-        rim = Travel(x_um=(99.82, 100.18), y_um=(99.82, 100.18))
-        instant.stage.limits = rim
+        instant.stage.limits = Travel(x_um=(99.5, 100.5), y_um=(99.8, 100.2))
         watcher = Watcher()
         scan(make_info(plan), self.bench(instant), None, watcher)
         assert len(watcher.frames) == 9
@@ -426,22 +444,27 @@ class TestDrift:
                 os.kill(os.getpid(), signal.SIGINT)
                 return True
 
-        bench = self.bench(instant, drift_after=self.IN_LINE_3)
+        bench = self.bench(instant, moves_after=self.IN_LINE_3, period=9.0)
         watcher = Hesitant()
         with pytest.raises(KeyboardInterrupt):
             scan(make_info(plan), bench, None, watcher)
         assert len(watcher.frames) == 4 * 9
 
-    def test_a_blind_landmark_is_told(self, plan, make_info, instant, tmp_path):
+    def test_a_sample_that_tells_nothing_is_not_watched(
+        self, plan, make_info, instant, tmp_path
+    ):
         class Blind(self.Fringes):
             def snap(self, timeout_s):
                 light = np.full((64, 64), 100.0)
                 return (100 + self._random.poisson(light) / 0.46).astype(np.uint16)
 
-        bench = Instrument(instant.stage, Blind(instant.stage, None), instant.clock)
+        bench = dataclasses.replace(instant, camera=Blind(instant.stage))
         watcher = Watcher()
-        run_scan(make_info(plan), bench, tmp_path, watcher)
-        assert any("drift check is blind" in message for message in watcher.warnings)
+        _, run = run_scan(make_info(plan), bench, tmp_path, watcher)
+        (warning,) = watcher.warnings
+        assert "the drift is not seen here and not followed" in warning
+        assert not watcher.visits
+        assert not any(any(record.correction_um) for record in run.journal())
 
 
 def test_status_values_are_the_format():

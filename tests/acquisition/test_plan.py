@@ -91,7 +91,7 @@ def test_the_whole_plan_is_checked_against_the_travel(travel, axis):
         ({"grid": 4}, "grid"),
         ({"exposure_ms": 0.0}, "exposure_ms"),
         ({"order": "spiral"}, "order"),
-        ({"landmark": {"max_residual": 0.0}}, "landmark.max_residual"),
+        ({"landmark": {"max_chi_squared": 0.0}}, "landmark.max_chi_squared"),
         ({"seed": -1}, "seed"),
         ({"seed": 1 << 63}, "seed"),
         ({"typo": 1}, "unknown key typo"),

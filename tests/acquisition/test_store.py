@@ -12,7 +12,7 @@ import zarr
 
 from acquisition.creation import check_output, run_bytes
 from acquisition.disk import Disk
-from acquisition.frame import Frame, LandmarkVisit, Status
+from acquisition.frame import Dither, Frame, LandmarkVisit, Status
 from acquisition.journal import JournalReader
 from acquisition.plan import LandmarkSchedule, ScanPlan
 from acquisition.store import Run
@@ -248,18 +248,42 @@ def test_a_damaged_record_is_named(tmp_path, info):
         Run(tmp_path / "run.zarr").points()
 
 
-def test_landmark_visits_are_kept(tmp_path, make_info):
+def test_looks_at_the_landmark_are_kept(tmp_path, make_info):
     plan = ScanPlan(
         rows=7, columns=9, centre_um=(100.0, 100.0), landmark=LandmarkSchedule(every_lines=3)
     )
+    images = np.full((plan.landmark.frames, 64, 64), 9, np.uint16)
+    place_um = (99.0, 98.0)
+
+    def dither(started_s):
+        offsets_um = np.arange(50.0).reshape(25, 2)
+        many = np.arange(25, dtype=np.uint16)[:, None, None, None] + np.zeros_like(images)
+        return Dither(place_um, (0.01, started_s), offsets_um, many, started_s)
+
+    def visit(number, line):
+        drift_um, sd_um = (0.001 * line, 0.0), (0.002, 0.003)
+        seen = (number, line, place_um, images, drift_um, sd_um, 1.1, True, drift_um, line)
+        return LandmarkVisit(*seen)
+
     with RunWriter.create(tmp_path / "run.zarr", make_info(plan)) as writer:
-        images = np.full((plan.landmark.frames, 64, 64), 9, np.uint16)
-        writer.add_landmark(LandmarkVisit(0, 0, (1.0, 2.0), images, 0.0, 1.0))
-        writer.add_landmark(LandmarkVisit(1, 3, (1.0, 2.0), images, 1.5, 2.0))
-    assert Run(tmp_path / "run.zarr").landmark_residuals().tolist() == [0.0, 1.5]
+        writer.add_landmark(dither(0.5))
+        writer.add_landmark(visit(0, 0))
+        writer.add_landmark(visit(1, 3))
+    with RunWriter(Run(tmp_path / "run.zarr")) as writer:
+        learnt, visits = writer.landmark_there()
+        assert (learnt.place_um, learnt.drift_um, visits) == (place_um, (0.01, 0.5), 2)
+        np.testing.assert_array_equal(learnt.images, dither(0.5).images)
+        writer.add_landmark(dither(1.5))
+        writer.add_landmark(visit(2, 6))
+    run = Run(tmp_path / "run.zarr")
+    assert run.dither().drift_um == (0.01, 1.5)
+    landmark = run.landmark()
+    assert landmark["line"].tolist() == [0, 3, 6]
+    assert landmark["drift_um"].tolist() == [[0, 0], [0.003, 0], [0.006, 0]]
+    assert landmark["is_believed"].tolist() == [1, 1, 1]
     group = zarr.open_group(tmp_path / "run.zarr", mode="r")
     assert group["landmark/frames"].shape == (3, plan.landmark.frames, 64, 64)
-    assert (group["landmark/frames"][1] == 9).all()
+    assert (group["landmark/frames"][2] == 9).all()
 
 
 def test_truth_is_kept(tmp_path, info):

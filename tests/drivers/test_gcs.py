@@ -147,6 +147,12 @@ def test_stop_goes_out_as_one_byte_and_its_error_is_read_away():
         stage.move_to(1, 1)
 
 
+def test_reconnecting_byte_for_byte():
+    known = [*GREETING, IDENTIFICATION[0], *CLOSE, *IDENTIFICATION[1:], *SERVO]
+    with transcribed(*OPEN, *known, *CLOSE) as stage:
+        stage.reconnect()
+
+
 @pytest.mark.parametrize(
     ("code", "error", "message"),
     [

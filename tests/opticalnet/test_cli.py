@@ -55,15 +55,15 @@ def test_acquire_for_a_script(command: Command, place: Path, mask: Path) -> None
     said = one_object(outcome.out)
     seconds = said.pop("seconds")
     assert isinstance(seconds, float)
-    # 64 points of 21 ms or more, and 27 + 1 looks of 8 frames at landmarks.
-    assert 64 * 0.021 + 28 * 8 * 0.011 < seconds < 10
+    # 64 points of 21 ms or more, and 53 looks of 8 frames at landmarks.
+    assert 64 * 0.021 + 53 * 8 * 0.011 < seconds < 10
     assert said == {
         "run": "run.zarr",
         "points": 64,
         "valid": 64,
-        "simulated": ["stage", "camera"],
+        "simulated": ["stage", "camera", "shutter"],
     }
-    assert "SIMULATED INSTRUMENT: simulated stage and camera" in outcome.err
+    assert "SIMULATED INSTRUMENT: simulated stage, camera and shutter" in outcome.err
     assert "63 of 64 points" in outcome.err
     assert [path.name for path in place.iterdir()] == ["run.zarr"]
     assert taken(place / "run.zarr") == 64
@@ -73,9 +73,9 @@ def test_acquire_for_people(command: Command, place: Path, mask: Path) -> None:
     outcome = command("acquire", "--sample", mask, "--out", "deep/er/own.zarr")
     assert (outcome.code, outcome.err) == (0, "")
     first, *_, points, where = outcome.out.splitlines()
-    assert first == "SIMULATED INSTRUMENT: simulated stage and camera"
+    assert first == "SIMULATED INSTRUMENT: simulated stage, camera and shutter"
     assert points.startswith("64 of 64 points valid, ")
-    assert points.endswith("s on the instrument's clock, simulated stage and camera")
+    assert points.endswith("s on the instrument's clock, simulated stage, camera and shutter")
     assert where == "run: deep/er/own.zarr"
     assert taken(place / "deep" / "er" / "own.zarr") == 64
 
@@ -96,7 +96,7 @@ def test_reconstruct_for_a_script(command: Command, run_copy: Path) -> None:
     for result in (network, inversion):
         assert (result["device"], result["warnings"]) == ("cpu", [])
         assert (result["valid"], result["invalid"], result["missing"]) == (64, 0, 0)
-        assert result["simulated"] == ["stage", "camera"]
+        assert result["simulated"] == ["stage", "camera", "shutter"]
         assert result["seconds"] * result["frames_per_s"] == pytest.approx(64)
     for scores in (network["frame"], network["stitched"], inversion["stitched"]):
         assert set(scores) == SCORES
@@ -111,7 +111,7 @@ def test_reconstruct_for_people(command: Command, run_copy: Path) -> None:
     outcome = command("reconstruct", run_copy, "--device", "cpu")
     assert (outcome.code, outcome.err) == (0, "")
     assert "64 of 64 points valid, 0 invalid, 0 missing\n" in outcome.out
-    assert "SIMULATED stage and camera: no microscope measured this run" in outcome.out
+    assert "SIMULATED stage, camera and shutter: no microscope measured this run" in outcome.out
     network = opticalnet.reconstruct(run_copy)
     inverted = opticalnet.invert(run_copy, start=network)
     scores = {
@@ -192,7 +192,7 @@ def test_what_is_kept_beside_the_maps(run_copy: Path) -> None:
     group = zarr.open_group(run_copy / "reconstruction" / "network", mode="r")
     kept = group.attrs["opticalnet"]
     assert kept["run_id"] == Run(run_copy).info.provenance.run_id
-    assert kept["simulated"] == ["stage", "camera"]
+    assert kept["simulated"] == ["stage", "camera", "shutter"]
     weights = shipped_weights("scan").read_bytes()
     assert kept["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert kept["stitched"] == result.stitched.as_dict()
@@ -267,16 +267,17 @@ def test_a_file_in_the_place_of_the_picture_goes_only_when_told(
     assert picture.read_bytes() != before
 
 
-@pytest.mark.parametrize("instrument", ["simulated", "lab-example"])
+@pytest.mark.parametrize(
+    ("instrument", "devices"),
+    [("simulated", "stage, camera and shutter"), ("lab-example", "stage and camera")],
+)
 def test_a_rehearsal_records_nothing(
-    command: Command, place: Path, mask: Path, instrument: str
+    command: Command, place: Path, mask: Path, instrument: str, devices: str
 ) -> None:
     arguments = ["acquire", "--sample", mask, "--instrument", instrument, "--dry-run"]
     outcome = command(*arguments, "--out", "sub/run.zarr")
     assert (outcome.code, outcome.err) == (0, "")
-    assert outcome.out.splitlines()[0] == (
-        "DRY RUN, NOTHING IS RECORDED: simulated stage and camera"
-    )
+    assert outcome.out.splitlines()[0] == (f"DRY RUN, NOTHING IS RECORDED: simulated {devices}")
     assert "64 of 64 points valid" in outcome.out
     assert outcome.out.splitlines()[-1] == "dry run: nothing was recorded"
     assert list(place.iterdir()) == []
@@ -285,7 +286,8 @@ def test_a_rehearsal_records_nothing(
 def test_a_rehearsal_for_a_script(command: Command, place: Path, mask: Path) -> None:
     outcome = command("acquire", "--sample", mask, "--dry-run", "--json")
     said = one_object(outcome.out)
-    assert (said["run"], said["points"], said["simulated"]) == (None, 64, ["stage", "camera"])
+    assert (said["run"], said["points"]) == (None, 64)
+    assert said["simulated"] == ["stage", "camera", "shutter"]
     assert list(place.iterdir()) == []
 
 

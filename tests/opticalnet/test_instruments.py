@@ -84,7 +84,8 @@ def both_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
             str(mask), grid=5, instrument=name, out=folder / f"{name}.zarr", exposure_ms=2
         )
         assert (result.points, result.valid) == (48, 48)
-        assert result.simulated == ["stage", "camera"]
+        shutters = ["shutter"] if name == "simulated" else []
+        assert result.simulated == ["stage", "camera", *shutters]
         runs[name] = Run(folder / f"{name}.zarr")
     assert device_threads() == []
     return runs

@@ -35,7 +35,7 @@ def test_ctrl_c_in_a_terminal(terminal: Open, tmp_path: Path) -> None:
     assert 0 < int(shown.replace(",", "")) == taken(tmp_path / "run.zarr") < 66 * 66
     assert window.text.rstrip().splitlines()[-1] == (
         "error: stopped; every point up to there is in run.zarr:"
-        " opticalnet reconstruct run.zarr"
+        " opticalnet acquire --resume run.zarr goes on"
     )
     assert not window.screen.cursor.hidden
     assert "Traceback" not in window.output.decode(
@@ -61,7 +61,7 @@ def test_a_map_that_fails_does_not_hide_ctrl_c(start: Start, tmp_path: Path) -> 
     assert process.returncode == 130, err
     assert err == (
         "error: stopped; every point up to there is in run.zarr:"
-        " opticalnet reconstruct run.zarr\n"
+        " opticalnet acquire --resume run.zarr goes on\n"
     )
     assert "the live map failed" not in out, "it was told before"
     assert 0 < taken(tmp_path / "run.zarr") < 66 * 66
@@ -77,7 +77,7 @@ def test_an_impatient_ctrl_c(start: Start, tmp_path: Path) -> None:
     assert process.returncode == 130
     assert err == (
         "error: stopped; every point up to there is in run.zarr:"
-        " opticalnet reconstruct run.zarr\n"
+        " opticalnet acquire --resume run.zarr goes on\n"
     )
     assert nobody_left(process)
     assert 0 < while_it_grows <= taken(tmp_path / "run.zarr") < 66 * 66

@@ -19,8 +19,8 @@ from acquisition.frame import Status
 from opticalnet.half_blocks import HalfBlocks
 from opticalnet.preview import REDRAWS_PER_S, Preview
 
-# At this drift the landmark has left its place before the second visit, at line 8.
-DRIFTING = "name = 'drifting'\n[environment]\ndrift_nm_per_min = [12000.0, 0.0]\n"
+# So small that no look at the landmark is believed.
+LOST = ("--max-chi-squared", "0.5")
 DRAWN_AS = "▀"
 Picture = np.ndarray
 """Colours, (rows, columns, 3); a character is two rows."""
@@ -31,13 +31,6 @@ def tall_mask(tmp_path: Path) -> Path:
     """An 8 x 8 mask, scanned in 10 x 10 points: the landmark is visited twice."""
     rows = ("........", ".######.", "...#....", "...#....")
     return save_mask(tmp_path / "tall.npy", *rows, *rows)
-
-
-@pytest.fixture
-def drifting(tmp_path: Path) -> Path:
-    path = tmp_path / "drifting.toml"
-    path.write_text(DRIFTING)
-    return path
 
 
 def drawn(
@@ -150,11 +143,10 @@ def test_what_is_mostly_undecided_has_a_colour_of_its_own() -> None:
 
 
 def test_plain_lines_where_there_is_no_terminal(
-    command: Command, tmp_path: Path, tall_mask: Path, drifting: Path
+    command: Command, tmp_path: Path, tall_mask: Path
 ) -> None:
     out = tmp_path / "run.zarr"
-    arguments = ["--sample", tall_mask, "--out", out, "--instrument", drifting]
-    outcome = command("acquire", *arguments, "--max-residual", 1000)
+    outcome = command("acquire", "--sample", tall_mask, "--out", out)
     assert (outcome.code, outcome.err) == (0, "")
     assert "\x1b" not in outcome.out
     assert DRAWN_AS not in outcome.out
@@ -162,22 +154,19 @@ def test_plain_lines_where_there_is_no_terminal(
     assert [line.split()[0] for line in lines] == [str(n) for n in range(10, 101, 10)]
     facts = re.compile(r"\d+ of 100 points, [\d,]+/s, \d+ s left, drift (.+), 0 invalid")
     drifts = [match[1] for match in map(facts.fullmatch, lines) if match]
-    assert drifts[:8] == ["not seen yet"] * 8
     assert len(drifts) == 10
-    residual = float(opticalnet.Run(out).landmark_residuals()[1])
-    assert residual > 0.04
-    assert drifts[8:] == [f"{residual:.1%}"] * 2
+    assert all(re.fullmatch(r"\d+ \+- \d+ nm, none for certain", drift) for drift in drifts)
 
 
 def test_nobody_to_ask_ends_a_drifting_scan(
-    command: Command, tmp_path: Path, tall_mask: Path, drifting: Path
+    command: Command, tmp_path: Path, tall_mask: Path
 ) -> None:
     out = tmp_path / "run.zarr"
-    arguments = ["--sample", tall_mask, "--out", out, "--instrument", drifting]
+    arguments = ["--sample", tall_mask, "--out", out, *LOST]
     error = command("acquire", *arguments).error
-    for part in ("drift before line 8", "expected the landmark within 4.0%", "is safe"):
+    for part in ("landmark is lost before line 0", "chi-squared up to 0.5", "is safe"):
         assert part in error
-    assert taken(out) == 80
+    assert taken(out) == 0
 
 
 def test_a_map_that_fails_is_told_and_the_scan_is_well(
@@ -212,7 +201,7 @@ def test_a_terminal_that_is_stuck_does_not_stop_the_scan(finished_run: Path) -> 
     stuck, run = Stuck(), opticalnet.Run(finished_run)
     console = Console(file=stuck, force_terminal=True, width=100, height=30)
     preview = Preview(console, torch.device("cpu"), None, ask=False)
-    preview.begin(run.info)
+    preview.begin(run.info, iter(()))
     stuck.free.clear()
     assert stuck.waiting.wait(60)
     for point in run.info.plan.points():
@@ -258,14 +247,14 @@ def test_a_scan_in_a_terminal(terminal: Open, tmp_path: Path, tall_mask: Path) -
     assert window.finish() == 0, window.text
     text = window.text
     for fact in (
-        r"SIMULATED INSTRUMENT: simulated stage and camera",
+        r"SIMULATED INSTRUMENT: simulated stage, camera and shutter",
         r"progress +━{24}\n",
         r"points +100 of 100\n",
         r"rate +[\d,]+ points/s\n",
         r"time left +0:00:00\n",
-        r"drift +\d\.\d%, pauses at 4\.0%\n",
-        # 100 points, and 27 + 2 looks of 8 frames at landmarks.
-        r"dose +0\.126 nJ \(4e\+08 photons\)\n",
+        r"drift +\d+ \+- \d+ nm, none for certain\n",
+        # 100 points, and 52 + 2 looks of 8 frames at landmarks.
+        r"dose +0\.202 nJ \(6\.4e\+08 photons\)\n",
         r"inverted +8 of 8 lines\n",
         r"undecided +\d+\.\d% ██\n",
         r"chi-squared +(0\.99|1\.0[0-2])\d\n",
@@ -317,39 +306,44 @@ def test_a_scan_is_complete_before_its_inversion(
     assert processes_in(tmp_path) == set()
 
 
-def test_a_small_terminal_and_no(
-    terminal: Open, tmp_path: Path, tall_mask: Path, drifting: Path
-) -> None:
-    arguments = ["--sample", tall_mask, "--out", "run.zarr", "--instrument", drifting]
+def test_a_small_terminal_and_no(terminal: Open, tmp_path: Path, tall_mask: Path) -> None:
+    arguments = ["--sample", tall_mask, "--out", "run.zarr", *LOST]
     window = terminal("acquire", *arguments, columns=60, lines=20)
-    window.read_until("Go on?")
+    window.read_until("[y/n]")
     before = window.text
-    for part in ("SIMULATED INSTRUMENT", DRAWN_AS * 8, "80 of 100", "nJ", "paused: drift"):
+    for part in (
+        "SIMULATED INSTRUMENT",
+        DRAWN_AS * 8,
+        "choosing a landmark",
+        "nJ",
+        "paused: the landmark is lost",
+    ):
         assert part in before
     window.type("n\n")
     assert window.finish() == 1, window.text
     said = window.text.replace("\n", "")
     assert re.search(
-        r"error: drift before line 8: .*stopped, the run up to there is safe$", said
+        r"error: the landmark is lost before line 0: .*stopped, the run up to there is safe$",
+        said,
     )
     assert "Traceback" not in window.output.decode()
     assert not window.screen.cursor.hidden
-    assert taken(tmp_path / "run.zarr") == 80
+    assert taken(tmp_path / "run.zarr") == 0
 
 
-def test_a_pause_and_yes(
-    terminal: Open, tmp_path: Path, tall_mask: Path, drifting: Path
-) -> None:
-    arguments = ["--sample", tall_mask, "--out", "run.zarr", "--instrument", drifting]
+def test_a_pause_and_yes(terminal: Open, tmp_path: Path, tall_mask: Path) -> None:
+    arguments = ["--sample", tall_mask, "--out", "run.zarr", *LOST]
     window = terminal("acquire", *arguments, columns=200, lines=50)
-    window.read_until("Go on?")
-    window.type("y\n")
+    for line in (0, 8):
+        window.read_until(f"lost before line {line}")
+        window.read_until("Go on?")
+        window.type("y\n")
     assert window.finish() == 0, window.text
     # Question and answer stay readable between the picture of then and that of now.
     assert re.search(
-        r"points +80 of 100\n(.*\n)*paused: drift before line 8: .*Go on\? .*: y\n"
-        r"(.*\n)*.*points +100 of 100\n",
+        r"points +80 of 100\n(.*\n)*paused: the landmark is lost before line 8: .*Go on\? .*"
+        r": y\n(.*\n)*.*points +100 of 100\n",
         window.text,
     ), window.text
-    assert window.text.count("Go on?") == 1
+    assert window.text.count("Go on?") == 2
     assert taken(tmp_path / "run.zarr") == 100

@@ -1,0 +1,92 @@
+"""Where the sample is now, from looks at its landmark now and then.
+
+Each axis is followed by itself, with a position p and a rate v that a random walk changes:
+
+    p(t + dt) = p + v dt,   v(t + dt) = v,   plus variance  q_p dt  and  q_v dt,
+
+and looks that measure p with a standard deviation of their own (Kalman, J. Basic Eng. 82, 35,
+1960). A look that is farther from the prediction than chance allows is a jump: the position
+begins anew there, the rate is kept.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+
+_WALK_NM2_PER_MIN: Final = 4.0
+_RATE_WALK_NM2_PER_MIN3: Final = 0.25
+_RATE_SD_NM_PER_MIN: Final = 10.0
+_JUMP_SIGMAS: Final = 5.0
+SURE_SIGMAS: Final = 6.0
+"""A drift this far beyond its error is one; less than that is not followed at all."""
+
+
+class DriftFilter:
+    """Follows the drift of a sample, (x, y) in nanometres.
+
+    Attributes
+    ----------
+    has_moved
+        Whether any look so far left no doubt that the sample moves.
+    """
+
+    def __init__(self) -> None:
+        self.has_moved = False
+        self._state = np.zeros((2, 2))  # axis; position nm, rate nm/min
+        self._covariance = np.array([np.diag([0.0, _RATE_SD_NM_PER_MIN**2])] * 2)
+        self._minutes = 0.0
+
+    def look(self, time_s: float, drift_nm: Float64, sd_nm: Float64) -> None:
+        """Take a look at the landmark.
+
+        Parameters
+        ----------
+        time_s
+            Of the look; looks come in the order of their times.
+        drift_nm, sd_nm
+            (2,), measured drift since the beginning, and its standard deviation.
+        """
+        self._advance(time_s / 60)
+        self.has_moved |= bool((np.abs(drift_nm) > SURE_SIGMAS * sd_nm).any())
+        for axis in range(2):
+            state, covariance = self._state[axis], self._covariance[axis]
+            innovation = drift_nm[axis] - state[0]
+            variance = covariance[0, 0] + sd_nm[axis] ** 2
+            if innovation**2 > _JUMP_SIGMAS**2 * variance:
+                state[0] = drift_nm[axis]
+                self._covariance[axis] = np.diag([sd_nm[axis] ** 2, covariance[1, 1]])
+                continue
+            gain = covariance[:, 0] / variance
+            state += gain * innovation
+            self._covariance[axis] = covariance - np.outer(gain, covariance[0])
+
+    def at(self, time_s: float) -> tuple[float, float]:
+        """Return the drift (x, y) in nanometres at a time after the last look."""
+        minutes = max(time_s / 60 - self._minutes, 0.0)
+        x, y = self._state[:, 0] + self._state[:, 1] * minutes
+        return float(x), float(y)
+
+    def sd_nm(self, time_s: float) -> float:
+        """Return the standard deviation of that, of the worse axis."""
+        minutes = max(time_s / 60 - self._minutes, 0.0)
+        worst = max(_grown(covariance, minutes)[0, 0] for covariance in self._covariance)
+        return math.sqrt(worst)
+
+    def _advance(self, minutes: float) -> None:
+        passed = max(minutes - self._minutes, 0.0)
+        self._state[:, 0] += self._state[:, 1] * passed
+        for axis in range(2):
+            self._covariance[axis] = _grown(self._covariance[axis], passed)
+        self._minutes = max(minutes, self._minutes)
+
+
+def _grown(covariance: Float64, minutes: float) -> Float64:
+    """Return the covariance of position and rate some time later."""
+    step = np.array([[1.0, minutes], [0.0, 1.0]])
+    added = np.diag([_WALK_NM2_PER_MIN * minutes, _RATE_WALK_NM2_PER_MIN3 * minutes])
+    grown: Float64 = step @ covariance @ step.T + added
+    return grown

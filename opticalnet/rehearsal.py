@@ -1,0 +1,78 @@
+"""Rehearsing a scan: simulated devices in place of real ones, and things that go wrong."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from acquisition.disk import Disk
+from acquisition.instrument import Instrument
+from configs.errors import ConfigError
+from configs.faults import Faults
+from configs.instrument import (
+    InstrumentConfig,
+    SimulatedCameraConfig,
+    SimulatedShutterConfig,
+    SimulatedStageConfig,
+)
+from configs.toml import read_toml
+from simulation.faults import Fate, FaultyCamera, FaultyStage
+
+
+def simulated_like(config: InstrumentConfig) -> InstrumentConfig:
+    """Return an instrument of simulated devices with the same optics, limits and timing."""
+    camera, stage = config.camera, config.stage
+    if not isinstance(camera, SimulatedCameraConfig):
+        camera = SimulatedCameraConfig(
+            sensor=camera.sensor, open_peak_e_per_ms=camera.open_peak_e_per_ms
+        )
+    if not isinstance(stage, SimulatedStageConfig):
+        stage = SimulatedStageConfig(
+            x_direction=stage.x_direction, y_direction=stage.y_direction
+        )
+    shutter = None if config.shutter is None else SimulatedShutterConfig()
+    return config.changed(camera=camera, stage=stage, shutter=shutter)
+
+
+def load_faults(path: str) -> Faults:
+    """Read a schedule of faults from a TOML file; ``ConfigError`` says what is wrong."""
+    if Path(path).suffix != ".toml":
+        raise ConfigError(f"faults: expected the path of a .toml file, got {path!r}")
+    return Faults.checked(path, read_toml("faults", Path(path)))
+
+
+def with_faults(instrument: Instrument, fate: Fate) -> Instrument:
+    """Return an instrument whose stage and camera go wrong."""
+    return replace(
+        instrument,
+        stage=FaultyStage(instrument.stage, fate),
+        camera=FaultyCamera(instrument.camera, fate),
+    )
+
+
+class FaultyDisk(Disk):
+    """A disk that has no room now and then."""
+
+    def __init__(self, fate: Fate) -> None:
+        self._fate = fate
+        self._full_left = 0
+
+    def replace(self, path: Path, data: memoryview) -> None:
+        """Write a file anew, or nothing of it."""
+        self._check()
+        super().replace(path, data)
+
+    def append(self, path: Path, end: int, data: bytes) -> None:
+        """Write behind the first ``end`` bytes of a file, or half of it."""
+        try:
+            self._check()
+        except OSError:
+            super().append(path, end, data[: len(data) // 2])
+            raise
+        super().append(path, end, data)
+
+    def _check(self) -> None:
+        faults = self._fate.faults.disk
+        if not self._full_left and self._fate.hits("disk full", faults.full):
+            self._full_left = faults.full_writes
+        if self._full_left:
+            self._full_left -= 1
+            raise OSError("no space left, as rehearsed")

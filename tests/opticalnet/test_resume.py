@@ -1,0 +1,225 @@
+"""Going on with a run: whatever ended it, nothing is lost and nothing is taken for granted."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from command_bench import PATIENCE_S, Start, save_mask, taken
+
+import opticalnet
+from acquisition.store import Run
+from configs.errors import AcquisitionError
+
+ROWS = (
+    *("##..##..", "##..##..", "..##..##", "..##..##"),
+    *("#.#.#.#.", "........", "########", "#......#"),
+)
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> str:
+    save_mask(tmp_path / "mask.npy", *ROWS)
+    return str(tmp_path / "mask.npy")
+
+
+class Stops(opticalnet.Observer):
+    """Says no more after so many frames, with an error of its own."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+        self.there: list[int] = []
+        self.taken: list[int] = []
+        self.warnings: list[str] = []
+
+    def begin(self, info, there) -> None:
+        self.there = [frame.point.index for frame in there]
+
+    def frame(self, frame) -> None:
+        self.taken.append(frame.point.index)
+        self._left -= 1
+        if self._left == 0:
+            raise _Enough
+
+    def landmark(self, visit) -> None:
+        pass
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def paused(self, reason: str) -> bool:
+        return False
+
+
+class _Enough(Exception):
+    pass
+
+
+def interrupted(mask: str, run: Path, after: int, instrument: str = "simulated-still") -> None:
+    with pytest.raises(_Enough):
+        opticalnet.acquire(mask, out=run, instrument=instrument, observer=Stops(after))
+
+
+def test_a_run_goes_on_and_is_what_it_would_have_been(mask: str, tmp_path: Path) -> None:
+    opticalnet.acquire(mask, out=tmp_path / "whole.zarr", instrument="simulated-still")
+    interrupted(mask, tmp_path / "run.zarr", 13)
+    for after in (7, 30):
+        again = Stops(after)
+        with pytest.raises(_Enough):
+            opticalnet.resume(tmp_path / "run.zarr", observer=again)
+        assert again.taken[0] == len(again.there)
+    last = Stops(1000)
+    result = opticalnet.resume(tmp_path / "run.zarr", observer=last)
+    assert (result.points, result.valid) == (100, 100)
+    assert last.there == list(range(50))
+    assert last.taken == list(range(50, 100))
+    assert taken(tmp_path / "run.zarr") == 100
+    whole, run = (zarr.open_group(tmp_path / n, mode="r") for n in ("whole.zarr", "run.zarr"))
+    np.testing.assert_array_equal(run["frames"][:], whole["frames"][:])
+
+
+def test_a_whole_run_is_left_alone(mask: str, tmp_path: Path) -> None:
+    opticalnet.acquire(mask, out=tmp_path / "run.zarr")
+    journal = (tmp_path / "run.zarr" / "journal.jsonl").read_bytes()
+    result = opticalnet.resume(tmp_path / "run.zarr")
+    assert (result.points, result.valid) == (100, 100)
+    assert (tmp_path / "run.zarr" / "journal.jsonl").read_bytes() == journal
+
+
+def test_a_damaged_line_is_taken_again(mask: str, tmp_path: Path) -> None:
+    run = tmp_path / "run.zarr"
+    interrupted(mask, run, 45)
+    chunk = run / "frames" / "c" / "2" / "0" / "0"
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    chunk.write_bytes(data)
+    watcher = Stops(1000)
+    result = opticalnet.resume(run, observer=watcher)
+    assert result.valid == 100
+    assert taken(run) == 100
+    assert set(range(45, 100)) <= set(watcher.taken) <= {*range(20, 30), *range(45, 100)}
+    assert any("are not those that were recorded" in message for message in watcher.warnings)
+
+
+def test_a_sample_that_is_drawn_is_drawn_again(tmp_path: Path) -> None:
+    text = "kind = 'grating'\nsquares = 8\nperiod_nm = 700\ncell_nm = 60\n"
+    (tmp_path / "lines.toml").write_text(text)
+    sample = str(tmp_path / "lines.toml")
+    opticalnet.acquire(sample, out=tmp_path / "whole.zarr", instrument="simulated-still")
+    interrupted(sample, tmp_path / "run.zarr", 33)
+    opticalnet.resume(tmp_path / "run.zarr")
+    whole, run = (zarr.open_group(tmp_path / n, mode="r") for n in ("whole.zarr", "run.zarr"))
+    np.testing.assert_array_equal(run["frames"][:], whole["frames"][:])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"exposure_ms": 20.0}, "plan.exposure_ms: 10.0 there, 20.0 now"),
+        ({"grid": 3}, "plan.grid: 7 there, 3 now"),
+        ({"seed": 5}, "plan.seed: 0 there, 5 now"),
+        ({"sample": "ss"}, "plan.columns: 10 there, 66 now"),
+        ({"instrument": "simulated"}, "instrument.environment.vibration_nm: 0.0 there, 0.5"),
+    ],
+)
+def test_another_plan_or_instrument_is_refused(
+    mask: str, tmp_path: Path, options: dict[str, object], told: str
+) -> None:
+    run = tmp_path / "run.zarr"
+    interrupted(mask, run, 13)
+    journal = (run / "journal.jsonl").read_bytes()
+    with pytest.raises(AcquisitionError, match=told):
+        opticalnet.resume(run, **options)
+    assert (run / "journal.jsonl").read_bytes() == journal
+
+
+def test_other_devices_are_refused(mask: str, tmp_path: Path) -> None:
+    run = tmp_path / "run.zarr"
+    interrupted(mask, run, 13)
+    metadata = json.loads((run / "zarr.json").read_text())
+    devices = metadata["attributes"]["opticalnet"]["provenance"]["devices"]
+    devices["stage"]["name"] = "E-727, 120040681"
+    (run / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(AcquisitionError, match=r"device.stage: E-727, 120040681 there, simul"):
+        opticalnet.resume(run)
+
+
+def test_what_was_asked_for_before_may_be_asked_for_again(mask: str, tmp_path: Path) -> None:
+    interrupted(mask, tmp_path / "run.zarr", 13)
+    options = {"sample": mask, "grid": 7, "instrument": "simulated-still"}
+    assert opticalnet.resume(tmp_path / "run.zarr", **options).valid == 100
+
+
+def test_the_log_tells_of_every_session(mask: str, tmp_path: Path) -> None:
+    run = tmp_path / "run.zarr"
+    interrupted(mask, run, 13)
+    opticalnet.resume(run)
+    events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert {tuple(event) for event in events} == {
+        ("time", "level", "device", "point", "message")
+    }
+    messages = [event["message"] for event in events]
+    for said in ("100 points, 0 there", "100 points, 13 there", "100 of 100 points valid"):
+        assert said in messages
+    assert messages.count("stage stopped, shutter closed") == 2
+    assert any("ended by _Enough" in message for message in messages)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_again_and_again_nothing_is_lost(
+    mask: str, start: Start, tmp_path: Path
+) -> None:
+    opticalnet.acquire(mask, out=tmp_path / "whole.zarr", instrument="simulated-still")
+    whole = zarr.open_group(tmp_path / "whole.zarr", mode="r")["frames"][:]
+    run, chance = tmp_path / "run.zarr", random.Random(4)
+    command = ["acquire", "--sample", mask, "--instrument", "simulated-still"]
+    had = 0
+    for _ in range(4):
+        process = start(*(["acquire", "--resume", run] if had else [*command, "--out", run]))
+        wanted = had + chance.randrange(8, 20)
+        while process.poll() is None and acknowledged(run) < wanted:
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=PATIENCE_S)
+        had = taken(run)
+        assert had >= min(wanted, 100)
+        np.testing.assert_array_equal(
+            zarr.open_group(run, mode="r")["frames"][:had], whole[:had]
+        )
+    _, err = start("acquire", "--resume", run).communicate(timeout=PATIENCE_S)
+    assert taken(run) == 100, err
+    np.testing.assert_array_equal(zarr.open_group(run, mode="r")["frames"][:], whole)
+
+
+def acknowledged(run: Path) -> int:
+    """Points of a run that may not even be there yet."""
+    try:
+        return (run / "journal.jsonl").read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--resume", "nowhere.zarr"], "no run at nowhere.zarr"),
+        (["--resume", "run.zarr", "--out", "b.zarr"], "--resume goes on in its run"),
+        (["--resume", "run.zarr", "--dry-run"], "--resume goes on in its run"),
+        (["--resume", "run.zarr", "--exposure-ms", "3"], "10.0 there, 3.0 now"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(
+    mask: str, tmp_path: Path, start: Start, arguments: list[str], told: str
+) -> None:
+    interrupted(mask, tmp_path / "run.zarr", 13)
+    process: subprocess.Popen[str] = start("acquire", *arguments)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode in {1, 2}
+    assert told in err
+    assert len(err.strip().splitlines()) == 1
+    assert Run(tmp_path / "run.zarr").points().valid.sum() == 13
