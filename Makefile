@@ -8,7 +8,7 @@ BIN := .venv/bin
 endif
 PYTHON ?= python3
 
-.PHONY: demo test weights lint clean
+.PHONY: demo test soak weights lint clean
 
 demo: .venv/installed
 	rm -rf runs/demo.zarr
@@ -17,6 +17,10 @@ demo: .venv/installed
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
+
+# 100,000 points in a storm; `make test` has a short one.
+soak: .venv/installed-test
+	$(BIN)/python benchmarks/soak.py
 
 # Trains the two networks that ship, side by side, a core each; once stopped, goes on.
 weights: .venv/installed-test

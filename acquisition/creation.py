@@ -20,9 +20,7 @@ SPARE_BYTES: Final = 50_000_000
 _CHUNK_POINTS: Final = 4096
 
 
-def create_run(
-    path: Path, info: RunInfo, truth: NDArray[np.float64] | None, disk: Disk
-) -> None:
+def create_run(path: Path, info: RunInfo, truth: NDArray[np.float64] | None = None) -> None:
     """Create a run without frames.
 
     Parameters
@@ -33,8 +31,6 @@ def create_run(
         All that is known of it.
     truth
         (rows, columns), milled fraction of each square, where that is known.
-    disk
-        What writes.
 
     Raises
     ------
@@ -48,19 +44,17 @@ def create_run(
     except OSError as error:
         raise _cannot_create(path, error) from error
     try:
-        _create_arrays(path, info, truth, disk)
-        disk.replace(path / JOURNAL, memoryview(b""))
+        _create_arrays(path, info, truth)
+        Disk().replace(path / JOURNAL, memoryview(b""))
         sync_folder(path.parent)
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)
         raise _cannot_create(path, error) from error
 
 
-def _create_arrays(
-    path: Path, info: RunInfo, truth: NDArray[np.float64] | None, disk: Disk
-) -> None:
+def _create_arrays(path: Path, info: RunInfo, truth: NDArray[np.float64] | None) -> None:
     plan, scan = info.plan, len(info.plan)
-    group = zarr.create_group(DurableStore(path, disk), zarr_format=3)
+    group = zarr.create_group(DurableStore(path, Disk()), zarr_format=3)
     group.create_array(
         "frames",
         shape=(scan, *info.frame_shape),

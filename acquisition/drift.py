@@ -26,6 +26,7 @@ Place = tuple[float, float]
 _BESIDE_UM: Final = 0.03
 """To either side: light that is even about a place tells nothing there."""
 _DITHER_UM: Final = 0.06
+_FEWEST_LOOKS: Final = 16
 _SEARCH_UM: Final = 0.1
 _SEARCH_RINGS: Final = 2
 _BLIND_NM: Final = 15.0
@@ -179,9 +180,26 @@ class DriftWatch:
         """Look at a landmark from 25 places around where it is now."""
         drift_um = self.correction_um()
         steps_um = np.linspace(-_DITHER_UM, _DITHER_UM, DITHERS_PER_SIDE)
-        offsets_um = np.array(list(product(steps_um, repeat=2)))
-        images = [self._look(_sum(_sum(place_um, drift_um), (x, y))) for x, y in offsets_um]
-        seen = Dither(place_um, drift_um, offsets_um, np.stack(images), self._scanner.seconds())
+        offsets_um, images = [], []
+        for offset_um in product(steps_um.tolist(), repeat=2):
+            try:
+                images.append(self._look(_sum(_sum(place_um, drift_um), offset_um)))
+            except DeviceError as error:
+                self._log.warning(f"a look at the landmark is missing: {error}")
+            else:
+                offsets_um.append(offset_um)
+        if len(images) < _FEWEST_LOOKS:
+            raise DeviceError(
+                f"landmark: expected {_FEWEST_LOOKS} looks or more to learn it from, got"
+                f" {len(images)}; see the log for what fails"
+            )
+        seen = Dither(
+            place_um,
+            drift_um,
+            np.array(offsets_um),
+            np.stack(images),
+            self._scanner.seconds(),
+        )
         self._keep(seen)
         return self._known(seen)
 
@@ -206,10 +224,14 @@ class DriftWatch:
         for down, right in product(shares.tolist(), repeat=2):
             row, column = int(down * (plan.rows - 1)), int(right * (plan.columns - 1))
             here_um = _sum(plan.point(row, column).target_um, (half_um, half_um))
-            here, beside, below = (
-                self._look(_sum(here_um, (_BESIDE_UM * x, _BESIDE_UM * y)))
-                for x, y in ((-1, -1), (1, -1), (-1, 1))
-            )
+            try:
+                here, beside, below = (
+                    self._look(_sum(here_um, (_BESIDE_UM * x, _BESIDE_UM * y)))
+                    for x, y in ((-1, -1), (1, -1), (-1, 1))
+                )
+            except DeviceError as error:
+                self._log.warning(f"a place that might be a landmark is left out: {error}")
+                continue
             sd_um = expected_sd_um(
                 here, beside, below, 2 * _BESIDE_UM, self._schedule.frames, self._sensor
             )

@@ -8,27 +8,24 @@ a reduced chi-squared that says whether a displacement explains what was seen.
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.polynomials import Polynomials
+from acquisition.spatial_frequencies import cleaned, frequencies_of, images_of
 from configs.errors import AcquisitionError
 from configs.instrument import Sensor
 
 Float64 = NDArray[np.float64]
 Images = NDArray[np.uint16]
 
-_DEGREE: Final = 3
-"""Over +-60 nm without noise, degree 2 is off by up to 2 nm, 3 by up to 0.4 nm at the rim
-and 0.1 nm within +-45 nm, 4 by 0.03 nm; but 4 costs more in noise than it gains below some
-1e7 photons per visit."""
 _POWERS: Final = (0.5, 2.0)
 """Light beyond these, relative to the dither's, has gone or come: no laser noise."""
 _MARGIN: Final = 0.25
 """How far the search goes beyond the dither on each side, relative to its width."""
-_PLACES: Final = 7
+_PLACES: Final = 5
 """Places along an axis of the search before the refinement."""
 _ITERATIONS: Final = 20
 _CONVERGED_UM: Final = 1e-6
@@ -117,7 +114,7 @@ class LandmarkModel:
     high_um: Float64
     chi_squared: float
     _sensor: Sensor
-    _polynomials: "_Polynomials"
+    _polynomials: "Polynomials"
 
     @classmethod
     def fit(cls, images: Images, offsets_um: Float64, sensor: Sensor) -> Self:
@@ -128,47 +125,42 @@ class LandmarkModel:
         images
             (positions, frames, y, x), digital numbers.
         offsets_um
-            (positions, 2), stage offsets (x, y) from the landmark's nominal place, for
-            example 5 x 5 of them 0.03 apart.
+            (positions, 2), stage offsets (x, y) from the nominal place: 5 x 5, 0.03 apart.
         sensor
             Gain, offset and read noise.
 
         Raises
         ------
         ValueError
-            If the shapes do not belong together, or if the positions do not determine
-            the polynomials.
+            If shapes do not belong together or positions do not determine polynomials.
         AcquisitionError
             If there is no light.
 
         Notes
         -----
-        The power at each position is whatever makes the total light a polynomial. That
-        may take a smooth part of M(s) for power; but power is free in ``estimate``, so
-        this part carries no information on the shift in either case.
-
-        Least squares are weighted by the mean of a pixel's variance over the positions,
-        which differs little between them and leaves the coefficients independent.
+        Power at a position is whatever makes the total light a polynomial. It may take a
+        part of M(s) for power; in ``estimate``, where power is free, that part tells nothing.
+        A pixel's variance is averaged over the positions, so coefficients are independent.
         """
         offsets_um = np.asarray(offsets_um, dtype=np.float64)
         _check_dither(images, offsets_um)
-        polynomials = _Polynomials.over(offsets_um)
+        polynomials = Polynomials.over(offsets_um)
         at = polynomials.values(offsets_um)
         seen = sensor.electrons(images.mean(axis=1, dtype=np.float64))
         noise = _variance(seen.mean(axis=0), images.shape[1], sensor.added_variance_e2)
         steady = _steadying(seen, at, noise)[:, None, None] * seen
-        white = _frequencies(steady / np.sqrt(noise))  # (positions, y, x), variance 1
+        white = frequencies_of(steady / np.sqrt(noise))  # (positions, y, x), variance 1
         terms = np.tensordot(at.T, white, axes=1)
         left = white - np.tensordot(at, terms, axes=1)
         freedom = len(white) - len(terms)
-        cleaned = _cleaned(terms, np.sum(left**2, axis=0) / freedom)
+        found = cleaned(terms, np.sum(left**2, axis=0) / freedom)
         return cls(
-            light_e=_images(cleaned.terms) * np.sqrt(noise),
+            light_e=images_of(found.terms) * np.sqrt(noise),
             noise_e2=noise,
             read_e2=_read_variance(images, seen.mean(axis=0), sensor),
-            spread=cleaned.spread,
-            overfit=cleaned.overfit,
-            band=cleaned.share[1:3].mean(axis=0),
+            spread=found.spread,
+            overfit=found.overfit,
+            band=found.share[1:3].mean(axis=0),
             low_um=offsets_um.min(axis=0),
             high_um=offsets_um.max(axis=0),
             chi_squared=float(np.mean(left**2)) * len(white) / freedom,
@@ -199,7 +191,7 @@ class LandmarkModel:
         return Shift(
             shift_um=(float(at_um[0]), float(at_um[1])),
             sd_um=(float(sd_um[0]), float(sd_um[1])),
-            chi_squared=misfit / (float(self.band.sum()) - len(found.slopes)),
+            chi_squared=misfit / max(float(self.band.sum()) - len(found.slopes), 1.0),
             power=power,
             is_inside=bool(inside.all()),
         )
@@ -234,9 +226,9 @@ class LandmarkModel:
         expected = 1 + power**2 * ratio * unsure
         overfit = ratio * np.sum(self.overfit / expected, axis=(1, 2))
         return _Comparison(
-            residual=_frequencies((seen - power * slopes[2]) / np.sqrt(variance)),
-            slopes=_frequencies(slopes / np.sqrt(variance)),
+            residual=frequencies_of((seen - power * slopes[2]) / np.sqrt(variance)),
             expected=expected,
+            slopes=slopes / np.sqrt(variance),
             overfit=(terms * overfit) @ terms.T,
             log_variance=float(np.sum(np.log(variance))),
         )
@@ -301,14 +293,14 @@ def expected_sd_um(
 
     Notes
     -----
-    With K = (here, beside, below), means of their frames, and V the variance of a pixel
-    in one frame, the information of n frames is n T G T^T with
+    With K = (here, beside, below), means of frames, and V the variance of a pixel in one,
+    the information of n frames is n T G T^T with
 
         G_ij = sum_pixels (K_i K_j - delta_ij var K_i) / V:
 
-    without the subtraction, noise in the differences would pass for contrast. T takes the
-    differences, and the mean for the power; where the power differs between the
-    looks, a part of the mean gets into the differences, and carries no information there.
+    else noise in the differences would pass for contrast. T takes these, and the mean for
+    the power; power that differs between looks puts some of the mean into the differences,
+    where it carries no information.
     """
     looks = (here, beside, below)
     for look in looks:
@@ -325,16 +317,16 @@ def expected_sd_um(
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """A visit and a model at one place, by spatial frequency, in units of the noise.
+    """A visit and a model at one place, in units of the visit's noise.
 
     Attributes
     ----------
     residual
-        (y, x), the visit less the model.
-    slopes
-        (3, y, x), derivatives of the model with respect to (x, y, power).
+        (y, x), the visit less the model, by spatial frequency.
     expected
         (y, x), variance of ``residual`` where the place is right; 1 is the visit's own.
+    slopes
+        (3, y, x), derivatives of the model with respect to (x, y, power), by pixel.
     overfit
         (3, 3), what noise of the dither adds to the weighted products of ``slopes``.
     log_variance
@@ -342,8 +334,8 @@ class _Comparison:
     """
 
     residual: Float64
-    slopes: Float64
     expected: Float64
+    slopes: Float64
     overfit: Float64
     log_variance: float
 
@@ -354,8 +346,9 @@ class _Comparison:
 
     def step(self) -> Float64:
         """Return the Gauss-Newton step in (x, y, power), with the variance held."""
-        pull = np.einsum("iyx,yx->i", self.slopes / self.expected, self.residual)
-        step: Float64 = np.linalg.pinv(self._products(), _SINGULAR, hermitian=True) @ pull
+        slopes = frequencies_of(self.slopes)
+        pull = np.einsum("iyx,yx->i", slopes, self.residual / self.expected)
+        step: Float64 = np.linalg.pinv(self._products(slopes), _SINGULAR, hermitian=True) @ pull
         return step
 
     def sd_um(self) -> Float64:
@@ -363,69 +356,12 @@ class _Comparison:
 
         Slopes of noise would pass for information on the place; they are subtracted.
         """
-        return _deviations(self._products() - self.overfit)[:2]
+        return _deviations(self._products(frequencies_of(self.slopes)) - self.overfit)[:2]
 
-    def _products(self) -> Float64:
-        """Products of the slopes, (3, 3), weighted with the variance."""
-        products: Float64 = np.einsum("iyx,jyx->ij", self.slopes / self.expected, self.slopes)
+    def _products(self, slopes: Float64) -> Float64:
+        """Products, (3, 3), of slopes by spatial frequency, weighted with the variance."""
+        products: Float64 = np.einsum("iyx,jyx->ij", slopes / self.expected, slopes)
         return products
-
-
-@dataclass(frozen=True, slots=True)
-class _Polynomials:
-    """Polynomials of (x, y) up to a total degree, orthonormal over some positions.
-
-    Attributes
-    ----------
-    middle_um, reach_um
-        (2,), what is scaled to 0 and to 1.
-    mixing
-        (monomials, terms), upper triangular: the first term is constant, then come two
-        linear ones.
-    """
-
-    middle_um: Float64
-    reach_um: Float64
-    mixing: Float64
-
-    @classmethod
-    def over(cls, offsets_um: Float64) -> Self:
-        """Make them orthonormal over offsets, (positions, 2)."""
-        low_um, high_um = offsets_um.min(axis=0), offsets_um.max(axis=0)
-        middle_um = (low_um + high_um) / 2
-        reach_um = np.maximum((high_um - low_um) / 2, np.finfo(float).tiny)
-        monomials = _monomials((offsets_um - middle_um) / reach_um)
-        positions, terms = monomials.shape
-        triangle = np.linalg.qr(monomials, mode="r")
-        if positions <= terms or np.abs(np.diag(triangle)).min() < _SINGULAR:
-            raise ValueError(
-                f"offsets: expected more than {terms} positions that determine a polynomial"
-                f" of degree {_DEGREE} in x and y, got {positions}; dither over 5 x 5"
-            )
-        return cls(middle_um, reach_um, np.linalg.inv(triangle))
-
-    def values(self, at_um: Float64) -> Float64:
-        """Values at (n, 2): (n, terms)."""
-        return _monomials((at_um - self.middle_um) / self.reach_um) @ self.mixing
-
-    def slopes(self, at_um: Float64) -> Float64:
-        """Return derivatives along x and y at (2,), per um: (2, terms)."""
-        x, y = (at_um - self.middle_um) / self.reach_um
-        slopes = [
-            (i * x ** max(i - 1, 0) * y**j, j * x**i * y ** max(j - 1, 0))
-            for i, j in _exponents()
-        ]
-        return (np.array(slopes) / self.reach_um).T @ self.mixing
-
-
-def _exponents() -> list[tuple[int, int]]:
-    """Powers of x and y in the monomials, by rising total degree."""
-    return [(total - j, j) for total in range(_DEGREE + 1) for j in range(total + 1)]
-
-
-def _monomials(at: Float64) -> Float64:
-    """Monomials at (n, 2): (n, terms)."""
-    return np.stack([at[:, 0] ** i * at[:, 1] ** j for i, j in _exponents()], axis=1)
 
 
 def _steadying(seen: Float64, at: Float64, noise: Float64) -> Float64:
@@ -440,100 +376,6 @@ def _steadying(seen: Float64, at: Float64, noise: Float64) -> Float64:
         )
     factors: Float64 = at @ (at.T @ totals) / totals
     return factors
-
-
-@dataclass(frozen=True, slots=True)
-class _Cleaned:
-    """Coefficients by spatial frequency, with less noise: see ``_cleaned``.
-
-    Attributes
-    ----------
-    terms, spread, overfit, share
-        (terms, y, x): estimates, their variance, the products of estimates and errors, and
-        how much of what was seen was kept.
-    """
-
-    terms: Float64
-    spread: Float64
-    overfit: Float64
-    share: Float64
-
-
-def _cleaned(terms: Float64, noise: Float64) -> _Cleaned:
-    """Free coefficients of noise, by spatial frequency.
-
-    Parameters
-    ----------
-    terms
-        (terms, y, x), spatial frequencies of the coefficients.
-    noise
-        (y, x), variance of each as the residuals of the fit have it.
-
-    Notes
-    -----
-    Far from focus, the light has no fine detail, and the slope of a single pixel is mostly
-    noise. With S the signal-to-noise ratio in a ring of spatial frequencies, the best linear
-    estimate is 1 - k times what was seen, k = 1 / (S + 1), with 1 - k of the variance
-    (Wiener). The errors of such estimates are not correlated with themselves, as those
-    of least squares are: slopes of noise are not taken for slopes of light.
-
-    Of k, the ring's n frequencies c of mean square P, in units of the noise, say
-    k^(n/2) exp(-k n P / 2), for k between 0 and 1; its mean is taken, and its variance
-    times c^2 is more spread. How much the estimates still have in common with their errors
-    follows from Stein's lemma, without bias,
-
-        E sum (1 - k) c ((1 - k) c - signal)
-            = E sum ((1 - k) + c^2 var k - k (1 - k) c^2),
-
-    as 1 - k grows with P at the rate n / 2 var k.
-    """
-    rings = _rings(*noise.shape)
-    size = np.bincount(rings.ravel())
-
-    def by_ring(squares: Float64) -> Float64:
-        return np.bincount(rings.ravel(), squares.ravel()) / size
-
-    level = by_ring(noise)
-    power = np.stack([by_ring(one**2) for one in terms]) / level
-    k = np.geomspace(1e-9, 1, 4000)
-    likelihood = (size / 2)[:, None] * (np.log(k) - k * power[..., None]) + np.log(k)
-    weight = np.exp(likelihood - likelihood.max(axis=-1, keepdims=True))
-    weight /= weight.sum(axis=-1, keepdims=True)
-    mean = weight @ k
-    variance = weight @ k**2 - mean**2
-    share = (1 - mean)[:, rings]
-    spread = share * level[rings] + variance[:, rings] * terms**2
-    overfit = spread - share * (1 - share) * terms**2
-    return _Cleaned(share * terms, spread, overfit, share)
-
-
-def _rings(rows: int, columns: int) -> NDArray[np.intp]:
-    """Return the ring of each spatial frequency, (y, x): two rings per doubling of it."""
-    distance = np.hypot(np.arange(rows)[:, None], np.arange(columns))
-    octaves = (2 * np.log2(1 + distance)).astype(np.intp)
-    return np.unique(octaves, return_inverse=True)[1].reshape(octaves.shape)
-
-
-def _frequencies(images: Float64) -> Float64:
-    """Return the orthonormal cosine transform of images, (..., y, x)."""
-    rows, columns = images.shape[-2:]
-    return _cosines(rows) @ images @ _cosines(columns).T
-
-
-def _images(frequencies: Float64) -> Float64:
-    """Return what ``_frequencies`` makes these of."""
-    rows, columns = frequencies.shape[-2:]
-    return _cosines(rows).T @ frequencies @ _cosines(columns)
-
-
-@cache
-def _cosines(count: int) -> Float64:
-    """Return the matrix of the orthonormal discrete cosine transform of type II."""
-    n = np.arange(count)
-    matrix = math.sqrt(2 / count) * np.cos(np.pi / count * np.outer(n, n + 0.5))
-    matrix[0] /= math.sqrt(2)
-    matrix.flags.writeable = False
-    return matrix
 
 
 def _variance(light_e: Float64, frames: int, added_e2: Float64 | float) -> Float64:

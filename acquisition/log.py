@@ -23,6 +23,7 @@ class ScanLog:
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show = show
         self._logger = logging.Logger("scan")  # of its own: nobody else's settings apply
+        self._logger.addHandler(logging.NullHandler())
 
     def info(self, message: str, *, device: str = "", point: int | None = None) -> None:
         """Keep an event."""

@@ -5,11 +5,13 @@ emergency; SIGTERM stops now; a file ``STOP`` in the run does what it says: ``li
 nothing), ``now`` or ``emergency``.
 """
 
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -19,6 +21,8 @@ from typing import Final
 from configs.errors import AcquisitionError
 
 STOP_FILE: Final = "STOP"
+_POLL_S: Final = 0.05
+_PEACE_S: Final = 0.5
 _BY_CTRL_C: Final = "Ctrl-C"
 _BY_SIGTERM: Final = "SIGTERM"
 # Nobody sends the one, which is ignored elsewhere, to say something; Windows lacks it.
@@ -50,14 +54,14 @@ class Stopping:
     def __init__(self) -> None:
         self.level = StopLevel.NEVER
         self.reason = ""
-        self._asked = threading.Event()
         self._breaks_at: StopLevel | None = None
+        self._broken_off_s = -math.inf
 
     def ask(self, level: StopLevel, reason: str) -> None:
         """Let the scan end that soon, or sooner if that was asked before."""
         if level > self.level:
+            # No lock: a signal may come in the middle of another one.
             self.level, self.reason = level, reason
-            self._asked.set()
 
     def check(self, level: StopLevel = StopLevel.NOW) -> None:
         """Raise if the scan is to end that soon.
@@ -81,7 +85,9 @@ class Stopping:
 
     def wait(self, seconds: float) -> None:
         """Wait, on the wall's clock, unless the scan is to end."""
-        self._asked.wait(seconds)
+        end_s = time.monotonic() + seconds
+        while self.level == StopLevel.NEVER and time.monotonic() < end_s:
+            time.sleep(_POLL_S)
 
     @contextmanager
     def breaking(self, level: StopLevel) -> Iterator[None]:
@@ -94,9 +100,15 @@ class Stopping:
             self._breaks_at = before
 
     def break_off(self) -> None:
-        """Raise, once, in whatever the scan is doing, if it may be broken off."""
-        if self._breaks_at is not None and self.level >= self._breaks_at:
-            self._breaks_at = None  # what tidies up on the way out is not broken off again
+        """Raise in whatever the scan is doing, if it may be broken off.
+
+        What tidies up on the way out is left in peace for a moment.
+        """
+        now_s = time.monotonic()
+        if self._breaks_at is None or now_s < self._broken_off_s + _PEACE_S:
+            return
+        if self.level >= self._breaks_at:
+            self._broken_off_s = now_s
             self.check(StopLevel.LINE)
 
 

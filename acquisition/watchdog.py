@@ -51,6 +51,7 @@ class Watchdog:
         self._stop_file = None if run is None else run / STOP_FILE
         self._call: tuple[str, float] | None = None
         self._heard = StopLevel.NEVER
+        self._woken_s = 0.0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._signals: Signals | None = None
@@ -76,7 +77,7 @@ class Watchdog:
         self._call = None
 
     def _watch(self) -> None:
-        while not self._end.is_set() and self._heard < StopLevel.EMERGENCY:
+        while not self._end.is_set():
             self._wait()
             self._look_for_file()
             call = self._call
@@ -109,9 +110,18 @@ class Watchdog:
         except OSError as error:
             self._log.warning(f"{STOP_FILE}: {error}")
 
+    def _wake(self) -> None:
+        """Let the scan look, now and then, whether it is to break off."""
+        now_s = time.monotonic()
+        if self._signals is not None and now_s > self._woken_s + _PERIOD_S:
+            self._woken_s = now_s  # which is a signal, and comes by the pipe
+            self._signals.wake()
+
     def _answer(self) -> None:
         """Say, once each, what has been asked; see to it in an emergency."""
         level = self._stopping.level
+        if level >= StopLevel.NOW and self._call is not None:
+            self._wake()
         if level == self._heard:
             return
         self._heard = level
@@ -120,5 +130,3 @@ class Watchdog:
             self._log.warning("emergency: " + ("; ".join(problems) or "stopped and dark"))
         elif level == StopLevel.LINE:
             self._log.warning("this line is the last; Ctrl-C again stops now")
-        if level >= StopLevel.NOW and self._signals is not None:
-            self._signals.wake()

@@ -56,7 +56,7 @@ class RunWriter:
         self._waiting: list[Frame | Dither | LandmarkVisit] = []
         self._due_s = np.inf
         self._trouble: Exception | None = None
-        self._closing = False
+        self._closing = self._is_flushing = False
         self._changed = Condition()
         self._thread = Thread(target=self._serve, name="run writer", daemon=True)
         self._thread.start()
@@ -69,8 +69,8 @@ class RunWriter:
         truth: NDArray[np.float64] | None = None,
         disk: Disk | None = None,
     ) -> Self:
-        """Create a run and append to it; see ``create_run``."""
-        create_run(path, info, truth, disk or Disk())
+        """Create a run and append to it, with ``disk``; see ``create_run``."""
+        create_run(path, info, truth)
         writer = cls(Run(path), disk)
         writer._new = True
         return writer
@@ -81,8 +81,6 @@ class RunWriter:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         try:
             self.flush()
-            self._trouble = self._tried(self._save_points)
-            self._raise_trouble()
         finally:
             with self._changed:
                 self._closing = True
@@ -131,10 +129,10 @@ class RunWriter:
     def flush(self) -> None:
         """Return once everything is on disk; ``RunStoreError`` if it takes it not."""
         with self._changed:
-            self._trouble = None
+            self._trouble, self._is_flushing = None, True
             self._due_s = -np.inf
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._waiting or self._trouble)
+            self._changed.wait_for(lambda: not self._is_flushing or self._trouble)
             self._raise_trouble()
 
     def _raise_trouble(self) -> None:
@@ -159,7 +157,10 @@ class RunWriter:
             trouble = self._tried(partial(self._write, batch))
             with self._changed:
                 self._trouble, self._due_s = trouble, np.inf
-                if trouble is None and self._waiting:
+                self._is_flushing &= bool(self._waiting or self._unsaved)
+                if trouble is None and self._is_flushing:
+                    self._due_s = -np.inf
+                elif trouble is None and self._waiting:
                     self._due_s = time.monotonic() + _LONGEST_WAIT_S
                 self._changed.notify_all()
 
@@ -189,7 +190,7 @@ class RunWriter:
                 self.points.note(record)
                 self._unsaved.append(record.index)
             self._done(frames)
-        if time.monotonic() > self._saved_s + _COPY_EVERY_S:
+        if self._is_flushing or time.monotonic() > self._saved_s + _COPY_EVERY_S:
             self._save_points()
 
     def _done(self, items: Sequence[Frame | Dither | LandmarkVisit]) -> None:

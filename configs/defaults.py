@@ -5,5 +5,5 @@ from typing import Final
 DEFAULT_EXPOSURE_MS: Final = 10.0
 DEFAULT_MARGIN: Final = 1
 """Points scanned beyond the sample on every side."""
-DEFAULT_MAX_CHI_SQUARED: Final = 4.0
+DEFAULT_MAX_CHI_SQUARED: Final = 2.0
 """Misfit of the landmark, reduced chi-squared, above which a look at it is not believed."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition import landmark_model
+from acquisition import landmark_model, spatial_frequencies
 from acquisition.landmark_model import LandmarkModel, expected_sd_um
 from configs.errors import AcquisitionError
 from configs.geometry import SampleGeometry
@@ -334,9 +334,9 @@ def test_slopes_are_the_derivative_of_the_light(model):
 
 def test_transform_is_orthonormal():
     image = np.random.default_rng(0).standard_normal((24, 40))
-    frequencies = landmark_model._frequencies(image)
+    frequencies = spatial_frequencies.frequencies_of(image)
     assert np.sum(frequencies**2) == pytest.approx(np.sum(image**2))
-    assert landmark_model._images(frequencies) == pytest.approx(image)
+    assert spatial_frequencies.images_of(frequencies) == pytest.approx(image)
 
 
 def test_pixels_that_are_noisier_than_the_rest_count_less():
@@ -365,7 +365,7 @@ def test_products_of_estimates_and_their_errors_are_known(strength):
     noise = np.ones((32, 32))
     true, stated, left, spread = [], [], [], []
     for _ in range(300):
-        found = landmark_model._cleaned(
+        found = spatial_frequencies.cleaned(
             signal[None] + random.standard_normal((1, 32, 32)), noise
         )
         errors = found.terms - signal

@@ -53,7 +53,7 @@ def press_ctrl_c(hang, bench, times, seen):
         hang.begun.wait()
         for _ in range(times):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.001)  # the system makes one of two signals at a time
+            time.sleep(0.05)  # the system makes one of two signals at a time
         pressed_s = time.monotonic()
         while bench.shutter.is_open() or not bench.stage.stops:
             if time.monotonic() > pressed_s + 5:
