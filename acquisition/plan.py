@@ -44,7 +44,7 @@ class LandmarkSchedule(Value):
     """When to look where the sample is, and when not to believe it."""
 
     every_lines: PositiveInt = 8
-    every_s: Positive = 60.0
+    every_s: Positive = 30.0
     """Whichever comes first."""
     frames: PositiveInt = 8
     """Frames taken and summed per look."""

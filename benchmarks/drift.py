@@ -44,6 +44,7 @@ CONFIG = InstrumentConfig(
         random_walk_nm_per_sqrt_min=0.0,
         focus_drift_nm_per_min=0.0,
         focus_walk_nm_per_sqrt_min=0.0,
+        background_e_per_ms=0.005,
     ),
 )
 

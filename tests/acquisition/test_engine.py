@@ -403,7 +403,7 @@ class TestDrift:
         class Slow(Watcher):
             def frame(self, frame):
                 super().frame(frame)
-                instant.clock.sleep(25)
+                instant.clock.sleep(12.5)
 
         watcher = Slow()
         scan(make_info(plan), self.bench(instant), None, watcher)
