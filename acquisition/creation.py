@@ -15,7 +15,7 @@ from acquisition.plan import LEARNING_LOOKS, ScanPlan
 from acquisition.store import POINT_ARRAYS, RunInfo
 from configs.errors import RunStoreError
 
-SPARE_BYTES: Final = 50_000_000
+_SPARE_BYTES: Final = 50_000_000
 """Room that a scan leaves on the disk."""
 _CHUNK_POINTS: Final = 4096
 
@@ -120,7 +120,7 @@ def check_output(path: Path, plan: ScanPlan, image_px: int) -> None:
         raise _cannot_create(path, error) from error
     if there_already:
         raise RunStoreError(f"{path} exists already; choose another --out or remove it")
-    needed = run_bytes(plan, image_px) + SPARE_BYTES
+    needed = run_bytes(plan, image_px) + _SPARE_BYTES
     if free < needed:
         raise RunStoreError(
             f"disk too small for {path}: expected {needed / 1e6:.0f} MB free,"

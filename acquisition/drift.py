@@ -62,10 +62,9 @@ class DriftWatch:
         Takes what was seen.
     pause
         Asks whether to go on; raises if not.
-    learnt
-        What an earlier session learnt.
-    visits
-        How often the landmark was visited before.
+    past
+        What earlier sessions saw: looks from which the landmark was learnt, and the arrays of
+        its visits, as ``Run.landmark`` has them.
     """
 
     def __init__(
@@ -75,20 +74,23 @@ class DriftWatch:
         log: ScanLog,
         keep: Callable[[Dither | LandmarkVisit], None],
         pause: Callable[[str], None],
-        learnt: Dither | None = None,
-        visits: int = 0,
+        past: tuple[Dither | None, dict[str, NDArray[np.float64]]],
     ) -> None:
         self._schedule, self._scanner = schedule, scanner
         self._log, self._keep, self._pause = log, keep, pause
         self._sensor = scanner.info.instrument.camera.sensor
         self._filter = DriftFilter()
-        self._visits, self._is_blind = visits, False
+        learnt, visits = past
+        self._visits = len(visits["line"]) if visits else 0
+        self._recall(visits)
         self._visited_line, self._visited_s = -schedule.every_lines, -np.inf
-        self._landmark = self._learn(self._choose()) if learnt is None else self._known(learnt)
+        self._landmark: Landmark | None = (
+            self._learn(self._choose()) if learnt is None else self._known(learnt)
+        )
 
     def is_due(self, line: int) -> bool:
         """Say whether it is time for a visit."""
-        if self._is_blind:
+        if self._landmark is None:
             return False
         lines = line - self._visited_line
         seconds = self._scanner.seconds() - self._visited_s
@@ -96,7 +98,7 @@ class DriftWatch:
 
     def drift_um(self) -> Place | None:
         """By how much (x, y) the sample has moved by now; ``None`` if nothing tells."""
-        if self._is_blind:
+        if self._landmark is None:
             return None
         x_nm, y_nm = self._filter.at(self._scanner.seconds())
         return x_nm / 1000, y_nm / 1000
@@ -108,9 +110,10 @@ class DriftWatch:
 
     def visit(self, line: int) -> None:
         """Look at the landmark before a line; pause if it is not to be found."""
+        assert self._landmark is not None, "is_due said so"
         self._visited_line, self._visited_s = line, self._scanner.seconds()
         try:
-            commanded_um, images, shift = self._find()
+            commanded_um, images, shift = self._find(self._landmark)
         except DeviceError as error:
             self._log.warning(f"no look at the landmark before line {line}: {error}")
             return
@@ -140,7 +143,7 @@ class DriftWatch:
         if seen.is_believed:
             if seen.chi_squared > _RENEW_SHARE * self._schedule.max_chi_squared:
                 self._log.info(f"landmark learnt anew before line {line}: it has changed")
-                self._landmark = self._learn(self._landmark.place_um)
+                self._learn_anew()
             return
         self._pause(
             f"the landmark is lost before line {line}: expected a chi-squared up to"
@@ -148,16 +151,34 @@ class DriftWatch:
             f" within {1000 * _SEARCH_UM * _SEARCH_RINGS:.0f} nm; check focus and laser, or"
             " raise --max-chi-squared"
         )
-        self._landmark = self._learn(self._landmark.place_um)
+        self._learn_anew()
 
-    def _find(self) -> tuple[Place, NDArray[np.uint16], Shift]:
+    def _learn_anew(self) -> None:
+        """Learn what the landmark looks like now; if that fails, what was learnt stays."""
+        assert self._landmark is not None, "it was just looked at"
+        try:
+            self._landmark = self._learn(self._landmark.place_um) or self._landmark
+        except DeviceError as error:
+            self._log.warning(f"the landmark is not learnt anew: {error}")
+
+    def _recall(self, visits: dict[str, NDArray[np.float64]]) -> None:
+        """Know of the drift what earlier visits said, those that were written whole."""
+        if not visits:
+            return
+        for index in np.flatnonzero(visits["is_believed"] == 1):
+            drift_nm, sd_nm = (1000 * visits[name][index] for name in ("drift_um", "sd_um"))
+            if np.isfinite([*drift_nm, *sd_nm]).all():
+                time_s = float(visits["started_s"][index])
+                self._filter.look(time_s, drift_nm, np.hypot(sd_nm, _FLOOR_NM))
+
+    def _find(self, landmark: Landmark) -> tuple[Place, NDArray[np.uint16], Shift]:
         """Look where the landmark should be, and around it if it is not there.
 
         Returns
         -------
         Where the look was, (x, y), its frames (frames, y, x), and what they say.
         """
-        expected_um = _sum(self._landmark.place_um, self.correction_um())
+        expected_um = _sum(landmark.place_um, self.correction_um())
         looks = []
         for offset_um in _rings():
             place_um = _sum(expected_um, offset_um)
@@ -165,7 +186,7 @@ class DriftWatch:
                 images = self._look(place_um)
             except LimitError:
                 continue
-            shift = self._landmark.model.estimate(images)
+            shift = landmark.model.estimate(images)
             looks.append((place_um, images, shift))
             if self._believes(shift):
                 return looks[-1]
@@ -176,8 +197,8 @@ class DriftWatch:
     def _believes(self, shift: Shift) -> bool:
         return shift.is_inside and shift.chi_squared <= self._schedule.max_chi_squared
 
-    def _learn(self, place_um: Place) -> Landmark:
-        """Look at a landmark from 25 places around where it is now."""
+    def _learn(self, place_um: Place) -> Landmark | None:
+        """Look at a landmark from 25 places around; return what ``_known`` makes of it."""
         drift_um = self.correction_um()
         steps_um = np.linspace(-_DITHER_UM, _DITHER_UM, DITHERS_PER_SIDE)
         offsets_um, images = [], []
@@ -203,16 +224,17 @@ class DriftWatch:
         self._keep(seen)
         return self._known(seen)
 
-    def _known(self, seen: Dither) -> Landmark:
+    def _known(self, seen: Dither) -> Landmark | None:
+        """Return a landmark that was learnt; ``None`` if it tells nothing of positions."""
         model = LandmarkModel.fit(seen.images, seen.offsets_um, self._sensor)
         sd_nm = 1000 * max(model.precision_um(self._schedule.frames))
-        self._is_blind = not sd_nm <= _BLIND_NM
-        if self._is_blind:
+        if not sd_nm <= _BLIND_NM:
             self._log.warning(
                 f"the drift is not seen here and not followed: expected a landmark that tells"
                 f" positions to {_BLIND_NM:g} nm, got none better than {sd_nm:.0f} nm; expose"
                 " longer"
             )
+            return None
         return Landmark(seen.place_um, model)
 
     def _choose(self) -> Place:

@@ -9,7 +9,6 @@ and looks that measure p with a standard deviation of their own (Kalman, J. Basi
 begins anew there, the rate is kept.
 """
 
-import math
 from typing import Final
 
 import numpy as np
@@ -21,7 +20,7 @@ _WALK_NM2_PER_MIN: Final = 4.0
 _RATE_WALK_NM2_PER_MIN3: Final = 0.25
 _RATE_SD_NM_PER_MIN: Final = 10.0
 _JUMP_SIGMAS: Final = 5.0
-SURE_SIGMAS: Final = 6.0
+_SURE_SIGMAS: Final = 6.0
 """A drift this far beyond its error is one; less than that is not followed at all."""
 
 
@@ -51,7 +50,7 @@ class DriftFilter:
             (2,), measured drift since the beginning, and its standard deviation.
         """
         self._advance(time_s / 60)
-        self.has_moved |= bool((np.abs(drift_nm) > SURE_SIGMAS * sd_nm).any())
+        self.has_moved |= bool((np.abs(drift_nm) > _SURE_SIGMAS * sd_nm).any())
         for axis in range(2):
             state, covariance = self._state[axis], self._covariance[axis]
             innovation = drift_nm[axis] - state[0]
@@ -69,12 +68,6 @@ class DriftFilter:
         minutes = max(time_s / 60 - self._minutes, 0.0)
         x, y = self._state[:, 0] + self._state[:, 1] * minutes
         return float(x), float(y)
-
-    def sd_nm(self, time_s: float) -> float:
-        """Return the standard deviation of that, of the worse axis."""
-        minutes = max(time_s / 60 - self._minutes, 0.0)
-        worst = max(_grown(covariance, minutes)[0, 0] for covariance in self._covariance)
-        return math.sqrt(worst)
 
     def _advance(self, minutes: float) -> None:
         passed = max(minutes - self._minutes, 0.0)

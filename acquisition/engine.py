@@ -118,7 +118,7 @@ class _Scan:
     ) -> None:
         self._scanner, self._writer = scanner, writer
         self._observer, self._log, self._stopping = observer, log, stopping
-        self._plan, self._instrument = scanner.info.plan, scanner.instrument
+        self._plan, self._clock = scanner.info.plan, scanner.instrument.clock
         self._limits = scanner.info.instrument.limits
         count = len(self._plan)
         self.status = np.full(count, Status.PENDING, np.uint8)
@@ -130,13 +130,10 @@ class _Scan:
 
     def run(self) -> None:
         """Take what is missing, and again what failed."""
-        optics = self._scanner.info.instrument.optics
-        self._instrument.camera.configure(
-            optics.image_px, optics.binning, self._plan.exposure_ms
-        )
-        self._instrument.light(on=True)
         if (self.status == Status.VALID).all():
             return
+        self._scanner.configure()
+        self._scanner.light(on=True)
         self._watch = self._drift_watch()
         for line in self._plan.lines():
             left = [point for point in line if self.status[point.index] == Status.PENDING]
@@ -150,10 +147,8 @@ class _Scan:
         schedule = self._plan.landmark
         if schedule is None:
             return None
-        learnt, visits = (None, 0) if self._writer is None else self._writer.landmark_there()
-        return DriftWatch(
-            schedule, self._scanner, self._log, self._keep, self._pause, learnt, visits
-        )
+        past = (None, {}) if self._writer is None else self._writer.landmark_there()
+        return DriftWatch(schedule, self._scanner, self._log, self._keep, self._pause, past)
 
     def _take_again(self) -> None:
         """Take once more what failed, and what looks wrong beside its neighbours."""
@@ -204,14 +199,14 @@ class _Scan:
 
     def _wait_for_light(self, reason: str) -> None:
         self._log.warning(f"{reason}; waiting for the light to come back")
-        clock, waited_s = self._instrument.clock, 0.0
+        waited_s = 0.0
         while not self._scanner.sees_light(self._correction_um):
             self._stopping.check(StopLevel.LINE)
             if waited_s >= self._limits.dark_s:
                 self._pause(f"{reason}, and none for {waited_s:.0f} s")
                 waited_s = 0.0
             with self._stopping.breaking(StopLevel.LINE):
-                clock.sleep(_DARK_PERIOD_S)
+                self._clock.sleep(_DARK_PERIOD_S)
             waited_s += _DARK_PERIOD_S
         self._log.warning("the light is back")
 
@@ -231,13 +226,13 @@ class _Scan:
 
     def _pause(self, reason: str) -> None:
         """Go on only if somebody says so; ``AcquisitionError`` if nobody does."""
-        self._instrument.light(on=False)
+        self._scanner.light(on=False)
         self._log.info(f"paused: {reason}")
         with self._stopping.breaking(StopLevel.LINE):
             go_on = self._observer.paused(reason)
         if not go_on:
             raise AcquisitionError(f"{reason}; stopped, the run up to there is safe")
-        self._instrument.light(on=True)
+        self._scanner.light(on=True)
 
     def _keep(self, seen: Dither | LandmarkVisit) -> None:
         self._save(lambda writer: writer.add_landmark(seen))
@@ -254,7 +249,7 @@ class _Scan:
             self._wait_for_room(self._writer, error)
 
     def _wait_for_room(self, writer: RunWriter, error: RunStoreError) -> None:
-        self._instrument.light(on=False)
+        self._scanner.light(on=False)
         self._log.warning(f"{error}; the scan goes on by itself then")
         while True:
             self._stopping.check(StopLevel.LINE)
@@ -264,5 +259,5 @@ class _Scan:
             except RunStoreError:
                 continue
             self._log.warning("the disk takes frames again")
-            self._instrument.light(on=True)
+            self._scanner.light(on=True)
             return

@@ -22,10 +22,10 @@ from drivers.protocols import Image, Reconnectable
 
 Result = TypeVar("Result")
 
-ANSWER_S: Final = 2.0
+_ANSWER_S: Final = 2.0
 """For a device to take a command or to answer a question."""
 _LEAD_IN: Final = 2
-RECONNECT_S: Final = 120.0
+_RECONNECT_S: Final = 120.0
 """For a device to be opened again; some load firmware."""
 
 
@@ -70,6 +70,21 @@ class Scanner:
     def seconds(self) -> float:
         """Return the time since the scan began."""
         return self.instrument.clock.now() - self._began_s
+
+    def configure(self) -> None:
+        """Set window and exposure of the camera."""
+        optics = self.info.instrument.optics
+        self._watchdog.expect("camera: configure", _RECONNECT_S)
+        self.instrument.camera.configure(
+            optics.image_px, optics.binning, self.info.plan.exposure_ms
+        )
+        self._watchdog.answered()
+
+    def light(self, *, on: bool) -> None:
+        """Open or close the shutter, and assert it."""
+        self._watchdog.expect("shutter: move", 2 * _ANSWER_S)
+        self.instrument.light(on=on)
+        self._watchdog.answered()
 
     def take(self, point: ScanPoint, correction_um: tuple[float, float]) -> Frame:
         """Return the frame of a point, taken that far from its target, or an invalid one.
@@ -135,11 +150,11 @@ class Scanner:
     def move_and_verify(self, commanded_um: tuple[float, float]) -> tuple[float, float]:
         """Move, wait until settled, and return the verified read-back."""
         stage, timing = self.instrument.stage, self._timing
-        self._watchdog.expect("stage: move", ANSWER_S)
+        self._watchdog.expect("stage: move", _ANSWER_S)
         stage.move_to(*commanded_um)
         self._watchdog.expect("stage: settle", timing.move_timeout_s)
         stage.wait_settled(timing.move_timeout_s)
-        self._watchdog.expect("stage: read back", ANSWER_S)
+        self._watchdog.expect("stage: read back", _ANSWER_S)
         readback_um = stage.position()
         self._watchdog.answered()
         error_nm = 1000 * math.dist(readback_um, commanded_um)
@@ -154,7 +169,7 @@ class Scanner:
         """Return images of the expected kind, (frames, y, x), one right after another."""
         camera, timeout_s = self.instrument.camera, self._timing.frame_timeout_s
         exposure_s = self.info.plan.exposure_ms / 1000
-        self._watchdog.expect("camera: start a sequence", ANSWER_S)
+        self._watchdog.expect("camera: start a sequence", _ANSWER_S)
         camera.start_sequence(frames)
         images = []
         for _ in range(frames):
@@ -207,7 +222,7 @@ class Scanner:
         if not isinstance(device, Reconnectable):
             return
         try:
-            self._watchdog.expect("reconnecting", RECONNECT_S)
+            self._watchdog.expect("reconnecting", _RECONNECT_S)
             device.reconnect()
         except DeviceError as error:
             self._log.warning(f"reconnecting: {error}", device=name)

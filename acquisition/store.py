@@ -281,6 +281,7 @@ class Run:
         for row in range(plan.rows):
             for column, image in zip(*self._valid_images(row, points), strict=True):
                 point = plan.point(row, int(column))
+                drift_um = points.drift_um[point.index]
                 yield Frame(
                     point,
                     image,
@@ -289,6 +290,7 @@ class Run:
                     int(columns["attempts"][point.index]),
                     Status.VALID,
                     correction_um=tuple(columns["correction_um"][point.index]),
+                    drift_um=None if np.isnan(drift_um).any() else tuple(drift_um),
                 )
 
     def landmark(self) -> dict[str, NDArray[np.float64]]:

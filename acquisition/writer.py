@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from acquisition.creation import create_run
@@ -28,6 +29,7 @@ from configs.errors import RunStoreError
 _LONGEST_WAIT_S: Final = 0.5
 """Until a frame is written, whether its line is whole or not."""
 _MOST_LINES_WAITING: Final = 2
+_LOCK: Final = "writer.lock"
 _COPY_EVERY_S: Final = 2.0
 """The journal says it all; its copy in ``points/`` may be a little behind."""
 
@@ -45,6 +47,7 @@ class RunWriter:
     def __init__(self, run: Run, disk: Disk | None = None) -> None:
         self._run, self.info, self.path = run, run.info, run.path
         disk = disk or Disk()
+        self._alone = _claim(run.path)
         remove_unfinished(run.path)
         self._arrays = _Arrays(run.path, disk, run.info)
         reader = run.journal_reader()
@@ -86,6 +89,7 @@ class RunWriter:
                 self._closing = True
                 self._changed.notify_all()
             self._thread.join()
+            self._alone.release()
             if error is not None and self._new and self._arrays.untouched:
                 shutil.rmtree(self.path, ignore_errors=True)
 
@@ -93,10 +97,9 @@ class RunWriter:
         """Yield the good frames that the run has already, line by line."""
         return self._run.good_frames(self.points)
 
-    def landmark_there(self) -> tuple[Dither | None, int]:
-        """Return what the landmark was learnt from before, and how often it was visited."""
-        visits = self._run.landmark()
-        return self._run.dither(), len(visits["line"]) if visits else 0
+    def landmark_there(self) -> tuple[Dither | None, dict[str, NDArray[np.float64]]]:
+        """Return what the landmark was learnt from before, and what its visits said."""
+        return self._run.dither(), self._run.landmark()
 
     def add(self, frame: Frame) -> None:
         """Take a frame; it is acknowledged once it is on disk.
@@ -206,6 +209,21 @@ class RunWriter:
             dirty = range(min(self._unsaved), max(self._unsaved) + 1)
             self._arrays.write_points(self.points, dirty)
             self._unsaved.clear()
+
+
+def _claim(run: Path) -> FileLock:
+    """Return the lock of a run, held until it is released or the process ends."""
+    lock = FileLock(run / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunStoreError(
+            f"{run}: expected a run that nobody writes, got one that is being scanned by"
+            " another process; wait for its end, or stop it"
+        ) from None
+    except OSError as error:
+        raise RunStoreError(f"cannot write to {run}: {error}; make it writable") from error
+    return lock
 
 
 class _Arrays:

@@ -44,10 +44,3 @@ def test_a_jump_is_followed_at_once_and_the_rate_is_kept():
         drift.look(time_s, seen, SD_NM)
     assert drift.at(30 * 60) == pytest.approx((250, 0), abs=8)
     assert drift.at(31 * 60)[0] - drift.at(30 * 60)[0] == pytest.approx(5, abs=1.5)
-
-
-def test_what_was_not_looked_at_for_long_is_less_certain():
-    drift = DriftFilter()
-    drift.look(0.0, np.zeros(2), SD_NM)
-    drift.look(60.0, np.zeros(2), SD_NM)
-    assert 0 < drift.sd_nm(60.0) < drift.sd_nm(600.0)

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import zarr
 
 from acquisition.engine import scan
 from acquisition.frame import Status
@@ -398,6 +399,42 @@ class TestDrift:
         assert len(watcher.pauses) == 1
         assert watcher.visits[-1].is_believed, "the landmark is learnt anew"
         assert summary.valid == 63
+
+    def test_a_drift_that_was_known_is_known_when_going_on(
+        self, plan, make_info, instant, tmp_path
+    ):
+        """It is farther than the landmark is ever looked for, were it not known."""
+        far_um, path = 0.9, tmp_path / "run.zarr"
+        bench = self.bench(instant, moves_after=self.IN_LINE_3, by_um=0.15)
+        run_scan(make_info(plan), bench, tmp_path)
+        moved = Run(path).landmark()["drift_um"][-1, 0]
+        group = zarr.open_group(path, mode="r+")
+        group["landmark/drift_um"][3] = (far_um, 0.0)
+        (path / "journal.jsonl").write_bytes(b"")
+        watcher = Watcher()
+        again = self.bench(instant, moves_after=0, by_um=far_um)
+        with RunWriter(Run(path)) as writer:
+            scan(make_info(plan), again, writer, watcher)
+        assert moved == pytest.approx(0.15, abs=0.005)
+        assert not watcher.pauses
+        assert [visit.visit for visit in watcher.visits] == [4, 5, 6, 7]
+        for frame in watcher.frames:
+            assert frame.correction_um == pytest.approx((far_um, 0), abs=0.02)
+        frames = list(Run(path).good_frames(Run(path).points()))
+        assert frames[-1].drift_um == watcher.frames[-1].drift_um
+
+    def test_a_landmark_that_cannot_be_learnt_anew_stays(
+        self, plan, make_info, instant, tmp_path
+    ):
+        schedule = plan.landmark.changed(max_chi_squared=1.2)  # learnt anew at every visit
+        plan = plan.changed(landmark=schedule)
+        bench = self.bench(instant)
+        dead = range(self.LEARNING + 4, 10**6)
+        bench.camera.read_frame = Trouble(bench.camera.read_frame, dead, DeviceTimeout("late"))
+        watcher = Watcher()
+        summary, _ = run_scan(make_info(plan), bench, tmp_path, watcher)
+        assert summary.valid == 63
+        assert any("not learnt anew" in message for message in watcher.warnings)
 
     def test_visits_go_by_the_clock_too(self, plan, make_info, instant):
         class Slow(Watcher):

@@ -68,6 +68,7 @@ def test_a_storm_records_nothing_wrong(make_info, small_plan, instant, tmp_path)
         stage=StageFaults(**dict.fromkeys(set(STAGE) - TOO_QUIET_TO_BE_SEEN, 0.01)),
         camera=CameraFaults(**dict.fromkeys(CAMERA, 0.01)),
         disk=DiskFaults(full=0.01),
+        latency_s=0.001,
     )
     fate, run = rehearsed(storm, make_info, plan, instant, tmp_path)
     assert sum(count > 0 for count in fate.counts.values()) >= 12
