@@ -1,5 +1,6 @@
 """The light: beam, sample film, collecting pupil and camera window."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -94,6 +95,19 @@ class Optics(Value):
                     f"{name} must be at most medium_index, {self.medium_index:g}, got {na:g}"
                 )
         return self
+
+    @property
+    def beam_fwhm_nm(self) -> float:
+        """Full width at half maximum of the intensity on the sample.
+
+        Of a lens, the width of a Gaussian beam that its pupil does not cut, or of Airy's disc
+        where the pupil cuts more: 0.51 wavelengths over the numerical aperture.
+        """
+        if isinstance(self.beam, GaussianBeam):
+            return self.beam.fwhm_nm
+        na = self.beam.na
+        uncut = math.sqrt(2 * math.log(2)) / math.pi / (na * self.beam.filling)
+        return self.wavelength_nm * max(uncut, 0.51 / na)
 
     @property
     def image_px(self) -> int:

@@ -22,7 +22,7 @@ class LiveReconstruction:
     ----------
     predictor
         Whose map it is. Frames may come in any order; it is handed whole lines, so its map is
-        that of the finished run, bit for bit.
+        that of the finished run, bit for bit where one thread computes both.
     plan
         The scan.
     impression
