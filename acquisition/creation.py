@@ -14,9 +14,8 @@ from acquisition.landmark_store import FRAME_CODEC, LANDMARK_ARRAYS
 from acquisition.plan import LEARNING_LOOKS, ScanPlan
 from acquisition.store import POINT_ARRAYS, RunInfo
 from configs.errors import RunStoreError
+from configs.instrument import InstrumentConfig
 
-_SPARE_BYTES: Final = 50_000_000
-"""Room that a scan leaves on the disk."""
 _CHUNK_POINTS: Final = 4096
 
 
@@ -37,7 +36,7 @@ def create_run(path: Path, info: RunInfo, truth: NDArray[np.float64] | None = No
     RunStoreError
         If the path exists, cannot be written, or the disk is too small.
     """
-    check_output(path, info.plan, info.instrument.optics.image_px)
+    check_output(path, info.plan, info.instrument)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
@@ -112,7 +111,7 @@ def run_bytes(plan: ScanPlan, image_px: int) -> int:
     return 2 * image_px**2 * frames
 
 
-def check_output(path: Path, plan: ScanPlan, image_px: int) -> None:
+def check_output(path: Path, plan: ScanPlan, instrument: InstrumentConfig) -> None:
     """Raise ``RunStoreError`` unless a run can be written to a path."""
     try:
         there_already, free = path.exists(), free_bytes(path)
@@ -120,7 +119,7 @@ def check_output(path: Path, plan: ScanPlan, image_px: int) -> None:
         raise _cannot_create(path, error) from error
     if there_already:
         raise RunStoreError(f"{path} exists already; choose another --out or remove it")
-    needed = run_bytes(plan, image_px) + _SPARE_BYTES
+    needed = run_bytes(plan, instrument.optics.image_px) + 1e6 * instrument.limits.free_mb
     if free < needed:
         raise RunStoreError(
             f"disk too small for {path}: expected {needed / 1e6:.0f} MB free,"

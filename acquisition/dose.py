@@ -58,13 +58,11 @@ class Dose:
 
     def recall(self, points: Points, exposure_s: float) -> None:
         """Count the points that were taken before."""
-        columns = points.columns
-        for index in np.flatnonzero(points.taken):
-            rest_s = float(columns["settling_s"][index]) + exposure_s
-            row, column = divmod(int(index), self._plan.columns)
-            margin = self._plan.margin
-            cell = row - margin + self._first, column - margin + self._first
-            self._seconds[cell] += float(columns["attempts"][index]) * rest_s
+        taken, first = np.flatnonzero(points.taken), self._first - self._plan.margin
+        row, column = np.divmod(taken, self._plan.columns)
+        rest_s = np.nan_to_num(points.columns["settling_s"][taken]) + exposure_s
+        tries = points.columns["attempts"][taken]
+        np.add.at(self._seconds, (row + first, column + first), tries * rest_s)
 
     def after_j_per_cm2(self, place_um: tuple[float, float], seconds: float) -> float:
         """Return what the middle of the beam will have had after resting there so long."""
@@ -76,7 +74,7 @@ class Dose:
         window = self._seconds[
             row - reach : row + reach + 1, column - reach : column + reach + 1
         ]
-        rest_s = float((window * self._kernel).sum()) + seconds * self._kernel.max()
+        rest_s = float((window * self._kernel).sum() + seconds * self._kernel.max())
         return rest_s * self._power_w / self._area_cm2
 
     def most_j_per_cm2(self) -> float:

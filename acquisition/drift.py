@@ -268,8 +268,8 @@ class DriftWatch:
     def _look_once(self, place_um: Place) -> NDArray[np.uint16]:
         plan = self._scanner.info.plan
         lead_um = (-plan.x_direction * plan.pitch_nm / 1000, 0.0)
-        self._scanner.move_and_verify(_sum(place_um, lead_um))
-        self._scanner.move_and_verify(place_um)
+        for step_um in (_sum(place_um, lead_um), place_um):
+            self._scanner.move_and_verify(step_um, self.correction_um())
         return self._scanner.snap_many(self._schedule.frames)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from acquisition.drift import DriftWatch
 from acquisition.frame import Dither, Frame, LandmarkVisit, Status
 from acquisition.frame_checks import LightLost
+from acquisition.guard import Guard
 from acquisition.instrument import Instrument, make_safe
 from acquisition.log import ScanLog
 from acquisition.observer import Observer
@@ -24,13 +25,13 @@ from acquisition.stopping import StopLevel, Stopping
 from acquisition.store import RunInfo
 from acquisition.watchdog import Watchdog
 from acquisition.writer import RunWriter
-from configs.errors import AcquisitionError, RunStoreError
+from configs.errors import AcquisitionError, LimitError, RunStoreError
 
 _LEAST_INVALID: Final = 10
 """Fewer are bad luck, whatever share of the points they are."""
 _SAFE_WITHIN_S: Final = 5.0
 _FULL_DISK_PERIOD_S: Final = 1.0
-_DARK_PERIOD_S: Final = 5.0
+_WAITING_PERIOD_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class ScanSummary:
     valid: int
     seconds: float
     """On the instrument's clock."""
+    dose_j_per_cm2: float
+    """Of the place that had most light."""
 
 
 def scan(
@@ -60,14 +63,14 @@ def scan(
     Raises
     ------
     LimitError
-        If any point lies outside the travel limits; nothing has moved then.
+        If something is beyond its limits before the first move; nothing has moved then.
     AcquisitionError
-        If a pause, a file ``STOP`` or a device that hangs ends the scan.
+        If a limit, a pause, a file ``STOP`` or a device that hangs ends the scan.
     KeyboardInterrupt, Terminated
         By Ctrl-C and SIGTERM, see ``acquisition.stopping``.
     """
-    info.plan.check_travel(instrument.stage.limits)
     path = None if writer is None else writer.path
+    guard = Guard(info, instrument, path)
     observer.begin(info, iter(()) if writer is None else writer.frames_there())
     stopping, log = Stopping(), ScanLog(observer.warning)
     with (
@@ -76,16 +79,34 @@ def scan(
         _left_safe(instrument, log, watchdog),
     ):
         began_s = instrument.clock.now()
+        _check(guard, observer, log)
         if writer is not None:
             began_s -= writer.points.latest_s
-        scanner = Scanner(info, instrument, log, stopping, watchdog, began_s)
-        session = _Scan(scanner, writer, observer, log, stopping)
+            guard.dose.recall(writer.points, info.plan.exposure_ms / 1000)
+        scanner = Scanner(info, instrument, log, stopping, watchdog, guard, began_s)
+        session = _Scan(scanner, guard, writer, observer, log, stopping)
         log.info(f"{len(info.plan)} points, {(session.status != Status.PENDING).sum()} there")
         session.run()
         taken, valid = session.status != Status.PENDING, session.status == Status.VALID
-        summary = ScanSummary(int(taken.sum()), int(valid.sum()), scanner.seconds())
+        summary = ScanSummary(
+            int(taken.sum()),
+            int(valid.sum()),
+            scanner.seconds(),
+            guard.dose.most_j_per_cm2(),
+        )
         log.info(f"{summary.valid} of {summary.points} points valid")
+        log.info(f"dose: at most {summary.dose_j_per_cm2:.3g} J/cm2")
         return summary
+
+
+def _check(guard: Guard, observer: Observer, log: ScanLog) -> None:
+    """Raise ``LimitError`` with all that is not as it must be."""
+    checks = guard.checks()
+    observer.checked(checks)
+    for check in checks:
+        log.info(f"checked: {check.name}: expected {check.expected}, got {check.got}")
+    if unmet := [str(check) for check in checks if not check.is_met]:
+        raise LimitError(f"nothing moved: {'; '.join(unmet)}")
 
 
 @contextmanager
@@ -111,12 +132,13 @@ class _Scan:
     def __init__(
         self,
         scanner: Scanner,
+        guard: Guard,
         writer: RunWriter | None,
         observer: Observer,
         log: ScanLog,
         stopping: Stopping,
     ) -> None:
-        self._scanner, self._writer = scanner, writer
+        self._scanner, self._guard, self._writer = scanner, guard, writer
         self._observer, self._log, self._stopping = observer, log, stopping
         self._plan, self._clock = scanner.info.plan, scanner.instrument.clock
         self._limits = scanner.info.instrument.limits
@@ -163,6 +185,7 @@ class _Scan:
         come_up = True
         for point in points:
             self._stopping.check()
+            self._heed_limits()
             if self._watch is not None and self._watch.is_due(point.row):
                 self._watch.visit(point.row)
                 come_up = True
@@ -191,24 +214,40 @@ class _Scan:
             except LightLost as error:
                 if self._scanner.sees_light(self._correction_um):
                     return self._scanner.given_up(point, self._correction_um, str(error))
-                self._wait_for_light(str(error))
+                self._wait_until(
+                    lambda: self._scanner.sees_light(self._correction_um), str(error)
+                )
 
     @property
     def _correction_um(self) -> tuple[float, float]:
         return (0.0, 0.0) if self._watch is None else self._watch.correction_um()
 
-    def _wait_for_light(self, reason: str) -> None:
-        self._log.warning(f"{reason}; waiting for the light to come back")
+    def _heed_limits(self) -> None:
+        """Go on only where everything is as it must be; what passes is waited for."""
+        unmet = self._guard.look(self._correction_um)
+        while unmet is not None:
+            if unmet.passes:
+                self._scanner.light(on=False)
+                self._wait_until(
+                    lambda: self._guard.look(self._correction_um, now=True) is None, str(unmet)
+                )
+                self._scanner.light(on=True)
+            else:
+                self._pause(str(unmet))
+            unmet = self._guard.look(self._correction_um, now=True)
+
+    def _wait_until(self, is_well: Callable[[], bool], reason: str) -> None:
+        self._log.warning(f"{reason}; waiting")
         waited_s = 0.0
-        while not self._scanner.sees_light(self._correction_um):
+        while not is_well():
             self._stopping.check(StopLevel.LINE)
-            if waited_s >= self._limits.dark_s:
-                self._pause(f"{reason}, and none for {waited_s:.0f} s")
+            if waited_s >= self._limits.wait_s:
+                self._pause(f"{reason}, and so for {waited_s:.0f} s")
                 waited_s = 0.0
             with self._stopping.breaking(StopLevel.LINE):
-                self._clock.sleep(_DARK_PERIOD_S)
-            waited_s += _DARK_PERIOD_S
-        self._log.warning("the light is back")
+                self._clock.sleep(_WAITING_PERIOD_S)
+            waited_s += _WAITING_PERIOD_S
+        self._log.warning("all is well again")
 
     def _judge(self, frame: Frame) -> None:
         """Pause if too many points are invalid."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from acquisition.frame import Frame, LandmarkVisit
+from acquisition.guard import Check
 from acquisition.store import RunInfo
 
 
@@ -12,6 +13,10 @@ class Observer(Protocol):
 
     def begin(self, info: RunInfo, there: Iterator[Frame]) -> None:
         """Learn what is going to be scanned, and what frames a run has already."""
+        ...
+
+    def checked(self, checks: list[Check]) -> None:
+        """Learn what was looked at before the first move, whether all is well or not."""
         ...
 
     def frame(self, frame: Frame) -> None:
@@ -36,6 +41,9 @@ class SilentObserver:
 
     def begin(self, info: RunInfo, there: Iterator[Frame]) -> None:
         """Ignore the beginning."""
+
+    def checked(self, checks: list[Check]) -> None:
+        """Ignore the checks: those that fail end the scan."""
 
     def frame(self, frame: Frame) -> None:
         """Ignore a frame."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from acquisition.frame import Frame, Status
 from acquisition.frame_checks import FrameChecks, LightLost
+from acquisition.guard import Guard
 from acquisition.instrument import Instrument
 from acquisition.log import ScanLog
 from acquisition.plan import ScanPoint
@@ -25,6 +26,8 @@ Result = TypeVar("Result")
 _ANSWER_S: Final = 2.0
 """For a device to take a command or to answer a question."""
 _LEAD_IN: Final = 2
+_STEP_S: Final = 0.05
+"""Of a long move, where the speed is limited."""
 _RECONNECT_S: Final = 120.0
 """For a device to be opened again; some load firmware."""
 
@@ -40,6 +43,8 @@ class Scanner:
         Told of what does not stop the scan.
     stopping, watchdog
         Say when to end, and look after calls that hang.
+    guard
+        Learns where the light is, and says where there has been enough.
     began_s
         When the scan began, on the clock of the instrument.
 
@@ -56,6 +61,7 @@ class Scanner:
         log: ScanLog,
         stopping: Stopping,
         watchdog: Watchdog,
+        guard: Guard,
         began_s: float,
     ) -> None:
         self.info = info
@@ -65,7 +71,9 @@ class Scanner:
         self._log = log
         self._stopping = stopping
         self._watchdog = watchdog
+        self._guard = guard
         self._began_s = began_s
+        self._on_sample_um: tuple[float, float] | None = None
 
     def seconds(self) -> float:
         """Return the time since the scan began."""
@@ -85,6 +93,7 @@ class Scanner:
         self._watchdog.expect("shutter: move", 2 * _ANSWER_S)
         self.instrument.light(on=on)
         self._watchdog.answered()
+        self._guard.dose.light(self.seconds(), on=on or self.instrument.shutter is None)
 
     def take(self, point: ScanPoint, correction_um: tuple[float, float]) -> Frame:
         """Return the frame of a point, taken that far from its target, or an invalid one.
@@ -131,7 +140,7 @@ class Scanner:
             if not low_um <= place_um[0] <= high_um:
                 return
             try:
-                self.attempt(partial(self.move_and_verify, place_um))
+                self.attempt(partial(self.move_and_verify, place_um, correction_um))
             except DeviceError as error:
                 self._log.warning(f"coming up to row {point.row}: {error}")
 
@@ -140,16 +149,22 @@ class Scanner:
         point = self.checks.lit
         try:
             if point is not None:
-                self.move_and_verify(_sum(point.target_um, correction_um))
+                self.move_and_verify(_sum(point.target_um, correction_um), correction_um)
             return self.checks.is_lit(self.snap())
         except DeviceError as error:
             self._log.warning(f"looking for light: {error}")
             self._recover()
             return False
 
-    def move_and_verify(self, commanded_um: tuple[float, float]) -> tuple[float, float]:
-        """Move, wait until settled, and return the verified read-back."""
+    def move_and_verify(
+        self, commanded_um: tuple[float, float], correction_um: tuple[float, float]
+    ) -> tuple[float, float]:
+        """Move, wait until settled, and return the verified read-back.
+
+        ``correction_um`` is what of it follows the sample.
+        """
         stage, timing = self.instrument.stage, self._timing
+        self._walk_towards(commanded_um)
         self._watchdog.expect("stage: move", _ANSWER_S)
         stage.move_to(*commanded_um)
         self._watchdog.expect("stage: settle", timing.move_timeout_s)
@@ -163,12 +178,33 @@ class Scanner:
                 f"stage: expected to be within {timing.position_tolerance_nm:g} nm of"
                 f" {commanded_um}, got {error_nm:.1f} nm away; check the servo or the tolerance"
             )
+        self._on_sample_um = _sum(readback_um, (-correction_um[0], -correction_um[1]))
+        self._guard.dose.beam_at(self._on_sample_um, self.seconds())
         return readback_um
+
+    def _walk_towards(self, commanded_um: tuple[float, float]) -> None:
+        """Take the steps before the last one, where a move in one would be too fast."""
+        speed_um_per_s = self.info.instrument.limits.speed_um_per_s
+        if speed_um_per_s is None:
+            return
+        stage = self.instrument.stage
+        self._watchdog.expect("stage: read back", _ANSWER_S)
+        from_um = stage.position()
+        steps = math.ceil(math.dist(from_um, commanded_um) / (speed_um_per_s * _STEP_S))
+        for step in range(1, steps):
+            self._watchdog.expect("stage: move", _ANSWER_S + _STEP_S)
+            share = step / steps
+            stage.move_to(
+                *(a + share * (b - a) for a, b in zip(from_um, commanded_um, strict=True))
+            )
+            self.instrument.clock.sleep(_STEP_S)
+        self._watchdog.answered()
 
     def snap_many(self, frames: int) -> NDArray[np.uint16]:
         """Return images of the expected kind, (frames, y, x), one right after another."""
         camera, timeout_s = self.instrument.camera, self._timing.frame_timeout_s
         exposure_s = self.info.plan.exposure_ms / 1000
+        self._mind_dose(frames)
         self._watchdog.expect("camera: start a sequence", _ANSWER_S)
         camera.start_sequence(frames)
         images = []
@@ -183,14 +219,19 @@ class Scanner:
     def snap(self) -> Image:
         """Return an image of the expected kind."""
         timeout_s = self._timing.frame_timeout_s
+        self._mind_dose(1)
         self._watchdog.expect("camera: expose", self.info.plan.exposure_ms / 1000 + timeout_s)
         image = self.instrument.camera.snap(timeout_s)
         self._watchdog.answered()
         return self.checks.check_kind(image)
 
+    def _mind_dose(self, frames: int) -> None:
+        if self._on_sample_um is not None:
+            self._guard.check_exposure(self._on_sample_um, frames)
+
     def _take(self, point: ScanPoint, correction_um: tuple[float, float]) -> Frame:
         moved_s = self.seconds()
-        readback_um = self.move_and_verify(_sum(point.target_um, correction_um))
+        readback_um = self.move_and_verify(_sum(point.target_um, correction_um), correction_um)
         started_s = self.seconds()
         image = self.snap()
         self.checks.check_light(point, image)

@@ -25,7 +25,7 @@ from acquisition.provenance import Provenance
 from configs.errors import RunStoreError
 from configs.instrument import InstrumentConfig
 from configs.sample import SampleConfig
-from configs.value import Value
+from configs.value import Positive, Value
 
 FORMAT: Final = "opticalnet-run-2"
 
@@ -39,6 +39,8 @@ class RunInfo(Value):
     plan: ScanPlan
     sample: str
     """What the user called it."""
+    power_w: Positive | None = None
+    """Power of the beam on the sample, as far as it is known."""
     sample_config: SampleConfig | None = None
     """What drew it, with the seed of the plan; None on a real microscope."""
 

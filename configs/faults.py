@@ -39,6 +39,9 @@ class CameraFaults(Value):
     dark_frames: PositiveInt = 5
     dead: Fraction = 0.0
     """Nothing is answered until the connection is made anew."""
+    hot: Fraction = 0.0
+    """Per look at its temperature: the sensor is at ``hot_c``."""
+    hot_c: float = 60.0
 
 
 class DiskFaults(Value):

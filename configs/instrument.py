@@ -88,6 +88,8 @@ class MicroManagerCameraConfig(MicroManagerDevice):
     sensor: Sensor = Sensor()
     open_peak_e_per_ms: Positive = 200.0
     """Photo-electrons per ms at the brightest pixel of an open area: measure it once."""
+    temperature_property: str | None = None
+    """Which property says the temperature of the sensor, in degrees Celsius."""
 
 
 class StageAxes(Value):
@@ -189,8 +191,25 @@ class Limits(Value):
 
     invalid: Fraction = 0.05
     """Share of invalid points above which a scan pauses."""
-    dark_s: NonNegative = 600.0
-    """How long lost light is waited for."""
+    wait_s: NonNegative = 600.0
+    """How long lost light, room on the disk or a temperature is waited for."""
+    correction_um: Positive = 5.0
+    """Farthest that the stage follows the sample along an axis."""
+    speed_um_per_s: Positive | None = None
+    """Mean speed of the stage; longer moves go in steps."""
+    dose_j_per_cm2: Positive | None = None
+    """Most light that a place on the sample gets, settling times included."""
+    temperature_c: Pair | None = None
+    """Lowest and highest, of every device that reports one."""
+    free_mb: NonNegative = 50.0
+    """Room that a scan leaves on the disk."""
+
+    @model_validator(mode="after")
+    def _temperatures_are_ordered(self) -> Self:
+        if self.temperature_c is not None and self.temperature_c[0] >= self.temperature_c[1]:
+            low, high = self.temperature_c
+            raise ValueError(f"temperature_c must be [lowest, highest], got [{low}, {high}]")
+        return self
 
 
 class Environment(Value):

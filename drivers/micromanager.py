@@ -59,6 +59,7 @@ class MicroManagerCamera:
 
     def __init__(self, config: MicroManagerCameraConfig, clock: Clock) -> None:
         self._session = Session(config, "CameraDevice")
+        self._temperature_property = config.temperature_property
         self._clock = clock
         self._window: Window | None = None
         self._last_window: Window | None = None
@@ -92,6 +93,26 @@ class MicroManagerCamera:
             if before is not None:
                 self._apply(before)
             raise
+
+    def temperature_c(self) -> float | None:
+        """Temperature of the sensor, degrees Celsius; ``None`` where no property says it.
+
+        Raises
+        ------
+        DeviceError
+            There is no such property, or it holds no number.
+        """
+        name = self._temperature_property
+        if name is None:
+            return None
+        text = self._session.run("say its temperature", lambda c: c.getProperty(LABEL, name))
+        try:
+            return float(text)
+        except ValueError as error:
+            raise DeviceError(
+                f"{self._session.name}: expected degrees Celsius in {name}, got {text!r};"
+                " correct temperature_property"
+            ) from error
 
     def snap(self, timeout_s: float) -> Image:
         """Expose and return one image, (image_px, image_px).

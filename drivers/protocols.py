@@ -119,6 +119,15 @@ class Reconnectable(Protocol):
         ...
 
 
+@runtime_checkable
+class Thermometer(Protocol):
+    """A device that may report a temperature."""
+
+    def temperature_c(self) -> float | None:
+        """Degrees Celsius; ``None`` where it reports none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What a device says it is, and whether light and matter are behind it."""

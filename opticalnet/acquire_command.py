@@ -1,6 +1,7 @@
 """The command that scans: `opticalnet acquire`."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,8 @@ def _facts(result: "Acquisition") -> dict[str, Any]:
         "points": result.points,
         "valid": result.valid,
         "seconds": result.seconds,
+        "dose_j_per_cm2": result.dose_j_per_cm2,
+        "megabytes": result.megabytes,
         "simulated": result.simulated,
     }
 
@@ -93,6 +96,12 @@ def _print(console: "Console", result: "Acquisition") -> None:
         told = ", ".join(f"{count:,} x {name}" for name, count in result.faults.items())
         console.print(f"what went wrong, as rehearsed: {told}", soft_wrap=True)
     if result.path is None:
-        console.print("dry run: nothing was recorded")
+        duration = timedelta(seconds=round(result.seconds))
+        console.print(
+            f"dry run: nothing was recorded; the scan would take {duration} and"
+            f" {result.megabytes:,.0f} MB at most, and give no place more than"
+            f" {result.dose_j_per_cm2:.2g} J/cm2",
+            soft_wrap=True,
+        )
     else:
         console.print(f"run: {result.path}", markup=False, soft_wrap=True)

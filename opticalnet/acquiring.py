@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from acquisition.creation import check_output
+from acquisition.creation import check_output, run_bytes
 from acquisition.engine import ScanSummary, scan
 from acquisition.instrument import Instrument
 from acquisition.observer import Observer, SilentObserver
@@ -26,6 +26,7 @@ from configs.toml import load_instrument
 from configs.value import check_seed
 from drivers.protocols import Identity
 from opticalnet.devices import open_instrument
+from opticalnet.dose import beam_power_w
 from opticalnet.rehearsal import FaultyDisk, load_faults, simulated_like, with_faults
 from simulation.faults import Fate
 from simulation.samples import Sample, load_sample, make_sample
@@ -45,6 +46,10 @@ class Acquisition:
         On the instrument's clock.
     simulated
         Which devices were not real.
+    dose_j_per_cm2
+        Of the place on the sample that had most light.
+    megabytes
+        Of the run on disk, at most.
     faults
         What went wrong in a rehearsal, and how often.
     """
@@ -54,6 +59,8 @@ class Acquisition:
     valid: int
     seconds: float
     simulated: list[str]
+    dose_j_per_cm2: float
+    megabytes: float
     faults: dict[str, int] = field(default_factory=dict)
 
 
@@ -145,9 +152,10 @@ def acquire(
         exposure_ms=exposure_ms,
         max_chi_squared=max_chi_squared,
     )
-    plan.check_travel(config.travel)
+    if not dry_run:  # which lists everything that is wrong
+        plan.check_travel(config.travel)
     path = None if dry_run else Path(out)
-    check_output(Path(out), plan, config.optics.image_px)
+    check_output(Path(out), plan, config)
     if faults is not None and not dry_run:
         raise ConfigError("faults: expected a dry run, got a real one; add --dry-run")
     fate = None if faults is None else load_faults(str(faults))
@@ -225,6 +233,8 @@ def _acquisition(path: Path | None, info: RunInfo, summary: ScanSummary) -> Acqu
         valid=summary.valid,
         seconds=summary.seconds,
         simulated=info.provenance.simulated,
+        dose_j_per_cm2=summary.dose_j_per_cm2,
+        megabytes=run_bytes(info.plan, info.instrument.optics.image_px) / 1e6,
     )
 
 
@@ -237,6 +247,7 @@ def _run_info(
         instrument=config,
         plan=plan,
         sample=mask.name,
+        power_w=beam_power_w(config, plan),
         sample_config=by_name(mask.config) if simulated and mask.config else None,
     )
 

@@ -18,7 +18,7 @@ from acquisition.frame import Frame, LandmarkVisit, Status
 from acquisition.plan import LEARNING_LOOKS
 from acquisition.store import RunInfo
 from opticalnet.console import listed
-from opticalnet.dose import photon_energy_nj, photons_per_point
+from opticalnet.dose import photon_energy_j
 from opticalnet.half_blocks import UNDECIDED, HalfBlocks
 from reconstruction.inversion.live_inversion import Inverted, LiveInversion
 from reconstruction.live import LiveReconstruction
@@ -67,7 +67,7 @@ class Dashboard:
         self._info = info
         self._out = out
         self._live_map, self._inversion = live_map, inversion
-        self._photons_per_point = photons_per_point(info)
+        self._energy_per_point_j = (info.power_w or 0.0) * info.plan.exposure_ms / 1000
         self._began = self._latest = 0.0
         self._visit: LandmarkVisit | None = None
         landmark = info.plan.landmark
@@ -200,9 +200,9 @@ class Dashboard:
         facts.add_row("chi-squared", chi_squared)
 
     def _dose(self) -> str:
-        photons = (self._frames + self._landmark_exposures) * self._photons_per_point
-        energy_nj = photon_energy_nj(self._info.instrument.optics) * photons
-        return f"{energy_nj:.3g} nJ ({photons:.2g} photons)"
+        energy_j = (self._frames + self._landmark_exposures) * self._energy_per_point_j
+        photons = energy_j / photon_energy_j(self._info.instrument.optics)
+        return f"{1e9 * energy_j:.3g} nJ ({photons:.2g} photons)"
 
     def _drift(self) -> str:
         visit = self._visit

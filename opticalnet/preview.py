@@ -8,9 +8,11 @@ import torch
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.prompt import Confirm
+from rich.table import Table
 from rich.text import Text
 
 from acquisition.frame import Frame, LandmarkVisit
+from acquisition.guard import Check
 from acquisition.store import RunInfo
 from configs.errors import OpticalNetError
 from opticalnet.dashboard import Dashboard
@@ -73,6 +75,18 @@ class Preview:
             self._screen = self._open_screen()
         elif banner := self._dashboard.banner():
             self.console.print(banner.plain.strip(), markup=False)
+
+    def checked(self, checks: list[Check]) -> None:
+        """Show, before a dry run, what was looked at."""
+        if self._out is not None:
+            return
+        table = Table(box=None, pad_edge=False)
+        for heading in ("checked", "expected", "got", ""):
+            table.add_column(heading, header_style="grey62")
+        for check in checks:
+            verdict = Text("ok", "green") if check.is_met else Text("NO", "bold red")
+            table.add_row(check.name, check.expected, check.got, verdict)
+        self.console.print(table)
 
     def frame(self, frame: Frame) -> None:
         """Take a frame."""

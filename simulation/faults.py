@@ -12,7 +12,7 @@ import numpy as np
 from configs.errors import DeviceError, DeviceTimeout, ProtocolError
 from configs.faults import CameraFaults, Faults, StageFaults
 from configs.instrument import Travel
-from drivers.protocols import Camera, Clock, Identity, Image, XYStage
+from drivers.protocols import Camera, Clock, Identity, Image, Thermometer, XYStage
 
 _DARK_NOISE_ADU: Final = 3.0
 
@@ -138,6 +138,12 @@ class FaultyCamera:
     def configure(self, image_px: int, binning: int, exposure_ms: float) -> None:
         """Set window and exposure."""
         self._camera.configure(image_px, binning, exposure_ms)
+
+    def temperature_c(self) -> float | None:
+        """Temperature of the sensor, or that of one whose cooling has failed."""
+        if self._faults.hot and self._fate.hits("camera hot", self._faults.hot):
+            return self._faults.hot_c
+        return self._camera.temperature_c() if isinstance(self._camera, Thermometer) else None
 
     def snap(self, timeout_s: float) -> Image:
         """Expose and return one image, or something else."""

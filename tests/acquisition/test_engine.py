@@ -32,6 +32,9 @@ class Watcher:
     def begin(self, info, there):
         self.info, self.there = info, [frame.point.index for frame in there]
 
+    def checked(self, checks):
+        self.checks = checks
+
     def frame(self, frame):
         self.frames.append(frame)
 
@@ -192,9 +195,9 @@ def test_a_broken_instrument_ends_the_scan_and_keeps_what_was_taken(info, instan
     assert instant.stage.stops > 0
 
 
-def test_a_plan_beyond_the_travel_moves_nothing(make_info):
+def test_a_plan_beyond_the_travel_moves_nothing(make_info, instant):
     stage = InstantStage(Travel(x_um=(0.0, 100.5)))
-    instrument = Instrument(stage, PositionCamera(stage), None)
+    instrument = Instrument(stage, PositionCamera(stage), instant.clock)
     plan = ScanPlan(rows=7, columns=9, centre_um=(100.0, 100.0))
     with pytest.raises(LimitError, match="nothing moved"):
         scan(make_info(plan), instrument, None, Watcher())

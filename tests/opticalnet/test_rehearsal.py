@@ -6,17 +6,21 @@ from pathlib import Path
 import pytest
 from command_bench import Command, save_mask
 
+import acquisition.guard
 from acquisition.engine import scan
 from acquisition.observer import SilentObserver
 from acquisition.store import Run
 from acquisition.writer import RunWriter
 from configs.faults import CameraFaults, DiskFaults, Faults, StageFaults
+from configs.instrument import Limits
 from opticalnet.rehearsal import FaultyDisk, with_faults
 from simulation.faults import Fate
 from simulation.instant import position_um
 
 STAGE = tuple(name for name in StageFaults.model_fields if not name.endswith("_nm"))
-CAMERA = tuple(name for name in CameraFaults.model_fields if name != "dark_frames")
+CAMERA = tuple(
+    name for name in CameraFaults.model_fields if name not in {"dark_frames", "hot", "hot_c"}
+)
 TOO_QUIET_TO_BE_SEEN = {"jump"}
 
 
@@ -62,6 +66,21 @@ def test_every_fault_alone_is_survived(
     assert run.points().valid.all()
 
 
+def test_a_sensor_that_warms_is_waited_for(
+    make_info, small_plan, instant, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(acquisition.guard, "_LOOK_EVERY_S", 0.0)
+    limits = Limits(temperature_c=(-20.0, 40.0))
+    info = make_info(small_plan, limits=limits)
+    fate = Fate(Faults(seed=2, camera=CameraFaults(hot=0.15)), instant.clock)
+    with RunWriter.create(tmp_path / "run.zarr", info) as writer:
+        summary = scan(info, with_faults(instant, fate), writer, SilentObserver())
+    assert summary.valid == 63
+    assert fate.counts["camera hot"] > 0
+    log = (tmp_path / "run.zarr" / "log.jsonl").read_text()
+    assert "temperature of the camera: expected -20 to 40 C, got 60.0 C" in log
+
+
 def test_a_storm_records_nothing_wrong(make_info, small_plan, instant, tmp_path) -> None:
     plan = small_plan.model_copy(update={"rows": 60, "columns": 40})
     storm = Faults(
@@ -88,7 +107,11 @@ def test_the_command_says_what_went_wrong(command: Command, tmp_path: Path) -> N
     assert (outcome.code, outcome.err) == (0, "")
     assert "48 of 48 points valid" in outcome.out
     assert "x stage refused" in outcome.out
-    assert outcome.out.splitlines()[-1] == "dry run: nothing was recorded"
+    assert "disk: " not in outcome.out
+    for name in ("travel in x", "dose", "shutter"):
+        assert f"\n{name} " in outcome.out
+    *_, last = outcome.out.splitlines()
+    assert last.startswith("dry run: nothing was recorded; the scan would take 0:0")
 
 
 @pytest.mark.parametrize(

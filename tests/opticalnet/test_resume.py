@@ -40,6 +40,9 @@ class Stops(opticalnet.Observer):
     def begin(self, info, there) -> None:
         self.there = [frame.point.index for frame in there]
 
+    def checked(self, checks) -> None:
+        pass
+
     def frame(self, frame) -> None:
         self.taken.append(frame.point.index)
         self._left -= 1

@@ -1,0 +1,233 @@
+"""What a scan may not exceed, by what is so now: before the first move, and during it."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from acquisition.creation import run_bytes
+from acquisition.dose import Dose
+from acquisition.instrument import Instrument
+from acquisition.plan import LEARNING_LOOKS
+from acquisition.store import RunInfo
+from configs.errors import AcquisitionError, DeviceError
+from drivers.protocols import Thermometer
+
+_LOOK_EVERY_S: Final = 1.0
+_MB: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be so.
+
+    Attributes
+    ----------
+    name
+        What is looked at.
+    expected, got
+        In words, with units.
+    is_met
+        Whether it is so.
+    remedy
+        What to do if not.
+    passes
+        Whether it may become so by waiting.
+    """
+
+    name: str
+    expected: str
+    got: str
+    is_met: bool
+    remedy: str
+    passes: bool = False
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return f"{self.name}: expected {self.expected}, got {self.got}; {self.remedy}"
+
+
+class Guard:
+    """Compares an instrument with its limits.
+
+    Parameters
+    ----------
+    info, instrument
+        What to scan, and with what.
+    path
+        Where the run is; ``None`` in a rehearsal.
+
+    Attributes
+    ----------
+    dose
+        How much light the sample has had.
+    """
+
+    def __init__(self, info: RunInfo, instrument: Instrument, path: Path | None) -> None:
+        self.dose = Dose(info)
+        self._info, self._instrument, self._path = info, instrument, path
+        self._plan, self._limits = info.plan, info.instrument.limits
+        self._exposure_s = info.plan.exposure_ms / 1000
+        self._looked_s = time.monotonic()
+
+    def checks(self) -> list[Check]:
+        """Return everything that can be said before the first move."""
+        room = [] if self._path is None else [self._room(self._path, self._missing_mb())]
+        return [
+            *self._travel(),
+            *self._speed(),
+            self._planned_dose(),
+            *room,
+            *self._temperatures(),
+            self._shutter(),
+        ]
+
+    def look(self, correction_um: tuple[float, float], *, now: bool = False) -> Check | None:
+        """Return what is not as it must be; looks at devices and disk once a second, or now.
+
+        Parameters
+        ----------
+        correction_um
+            By how much (x, y) the stage follows the sample.
+        """
+        follows = self._correction(correction_um)
+        if not follows.is_met:
+            return follows
+        seconds = time.monotonic()
+        if not now and seconds < self._looked_s + _LOOK_EVERY_S:
+            return None
+        self._looked_s = seconds
+        room = [] if self._path is None else [self._room(self._path, 0.0)]
+        unmet = (check for check in (*room, *self._temperatures()) if not check.is_met)
+        return next(unmet, None)
+
+    def check_exposure(self, place_um: tuple[float, float], frames: int = 1) -> None:
+        """Raise ``AcquisitionError`` where frames at a place would exceed the dose.
+
+        Parameters
+        ----------
+        place_um
+            Stage position (x, y), less the drift of the sample.
+        """
+        limit = self._limits.dose_j_per_cm2
+        if limit is None:
+            return
+        after = self.dose.after_j_per_cm2(place_um, frames * self._exposure_s)
+        if after > limit:
+            raise AcquisitionError(
+                f"dose: expected at most {limit:g} J/cm2 anywhere, got {after:.3g} after the"
+                " next exposure there; the run up to there is safe: attenuate the beam, or"
+                " raise limits.dose_j_per_cm2"
+            )
+
+    def allows(self, place_um: tuple[float, float]) -> bool:
+        """Say whether a place may be exposed once more."""
+        limit = self._limits.dose_j_per_cm2
+        return limit is None or self.dose.after_j_per_cm2(place_um, self._exposure_s) <= limit
+
+    def _travel(self) -> list[Check]:
+        """Say how far the scan reaches; its first and last points are its corners."""
+        plan, limits = self._plan, self._instrument.stage.limits
+        first, last = plan.point(0, 0), plan.point(plan.rows - 1, plan.columns - 1)
+        found = []
+        for axis, (low, high), ends in zip(
+            "xy",
+            (limits.x_um, limits.y_um),
+            zip(first.target_um, last.target_um, strict=True),
+            strict=True,
+        ):
+            room_um = min(min(ends) - low, high - max(ends))
+            found.append(
+                Check(
+                    f"travel in {axis}",
+                    f"{low:g} to {high:g} um",
+                    f"{min(ends):.2f} to {max(ends):.2f} um, {room_um:.1f} um to follow drift",
+                    room_um >= 0,
+                    "centre [travel] on the sample or scan less",
+                )
+            )
+        return found
+
+    def _correction(self, correction_um: tuple[float, float]) -> Check:
+        most_um = self._limits.correction_um
+        x_um, y_um = correction_um
+        return Check(
+            "correction",
+            f"at most {most_um:g} um in x and y",
+            f"({x_um:.3f}, {y_um:.3f}) um",
+            max(abs(x_um), abs(y_um)) <= most_um,
+            "the sample has come loose, or raise limits.correction_um",
+        )
+
+    def _speed(self) -> list[Check]:
+        limit = self._limits.speed_um_per_s
+        if limit is None:
+            return []
+        return [Check("speed", f"at most {limit:g} um/s", "longer moves in steps", True, "")]
+
+    def _planned_dose(self) -> Check:
+        """Say what every square and the landmark get at least, settling not counted."""
+        limit, power_w, plan = self._limits.dose_j_per_cm2, self._info.power_w, self._plan
+        expected = "any" if limit is None else f"at most {limit:g} J/cm2"
+        if power_w is None:
+            unknown = "one that is not known, for want of the beam's power"
+            return Check("dose", expected, unknown, limit is None, "calibrate the camera")
+        each = self.dose.of_raster_j_per_cm2(self._exposure_s)
+        landmark = 0.0
+        if plan.landmark is not None:
+            looks = LEARNING_LOOKS + plan.rows // plan.landmark.every_lines + 1
+            seconds = looks * plan.landmark.frames * self._exposure_s
+            landmark = self.dose.after_j_per_cm2(plan.centre_um, seconds)
+        return Check(
+            "dose",
+            expected,
+            f"{each:.3g} J/cm2 by the raster, {each + landmark:.3g} J/cm2 at the landmark",
+            limit is None or each + landmark <= limit,
+            "expose less, attenuate the beam, or raise limits.dose_j_per_cm2",
+        )
+
+    def _missing_mb(self) -> float:
+        return run_bytes(self._plan, self._info.instrument.optics.image_px) / _MB
+
+    def _room(self, path: Path, needed_mb: float) -> Check:
+        free_mb = shutil.disk_usage(path).free / _MB
+        needed_mb += self._limits.free_mb
+        return Check(
+            "disk",
+            f"{needed_mb:.0f} MB free",
+            f"{free_mb:.0f} MB",
+            free_mb >= needed_mb,
+            f"make room at {path}",
+            passes=True,
+        )
+
+    def _temperatures(self) -> list[Check]:
+        allowed = self._limits.temperature_c
+        found = []
+        for name in ("stage", "camera"):
+            device = getattr(self._instrument, name)
+            if not isinstance(device, Thermometer):
+                continue
+            try:
+                degrees_c = device.temperature_c()
+            except DeviceError as error:
+                got, is_met = str(error), allowed is None
+            else:
+                if degrees_c is None:
+                    continue
+                got = f"{degrees_c:.1f} C"
+                is_met = allowed is None or allowed[0] <= degrees_c <= allowed[1]
+            expected = "any" if allowed is None else f"{allowed[0]:g} to {allowed[1]:g} C"
+            remedy = "see to its cooling"
+            found.append(
+                Check(f"temperature of the {name}", expected, got, is_met, remedy, passes=True)
+            )
+        return found
+
+    def _shutter(self) -> Check:
+        if self._instrument.shutter is None:
+            return Check("shutter", "any", "none: the light is always on", True, "")
+        is_open = self._instrument.shutter.is_open()
+        state = "open" if is_open else "closed"
+        return Check("shutter", "closed", state, not is_open, "close it, and mind the beam")

@@ -1,0 +1,222 @@
+"""Limits: looked at before the first move and while the scan goes on."""
+
+import itertools
+import math
+import shutil
+from collections import namedtuple
+from dataclasses import replace
+
+import pytest
+
+import acquisition.guard
+from acquisition.engine import scan
+from acquisition.guard import Guard
+from acquisition.observer import SilentObserver
+from acquisition.store import Run
+from acquisition.writer import RunWriter
+from configs.errors import AcquisitionError, LimitError
+from configs.instrument import Limits, Travel
+from simulation.instant import InstantStage, PositionCamera
+from simulation.shutter import SimulatedShutter
+
+Usage = namedtuple("Usage", "total used free")
+
+
+class Notes(SilentObserver):
+    """Keeps what a scan says, and does something at some frame."""
+
+    def __init__(self, at=None, action=None):
+        self.warnings, self.pauses, self.checks, self.count = [], [], [], 0
+        self._at, self._action = at, action
+
+    def checked(self, checks):
+        self.checks = checks
+
+    def frame(self, frame):
+        self.count += 1
+        if self.count == self._at:
+            self._action()
+
+    def warning(self, message):
+        self.warnings.append(message)
+
+    def paused(self, reason):
+        self.pauses.append(reason)
+        return False
+
+
+class WarmCamera(PositionCamera):
+    """Takes its time, and says how warm it is."""
+
+    def __init__(self, stage, clock):
+        super().__init__(stage)
+        self._clock, self.degrees_c = clock, iter(())
+        self.now_c = 20.0
+
+    def snap(self, timeout_s):
+        self._clock.sleep(0.01)
+        return super().snap(timeout_s)
+
+    def temperature_c(self):
+        self.now_c = next(self.degrees_c, self.now_c)
+        return self.now_c
+
+
+@pytest.fixture
+def bench(instant):
+    camera = WarmCamera(instant.stage, instant.clock)
+    return replace(instant, camera=camera, shutter=SimulatedShutter())
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Look at everything before every point, whatever the time."""
+    monkeypatch.setattr(acquisition.guard, "_LOOK_EVERY_S", 0.0)
+
+
+def test_everything_is_looked_at_before_the_first_move(make_info, small_plan, bench, tmp_path):
+    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0), speed_um_per_s=50.0))
+    notes = Notes()
+    with RunWriter.create(tmp_path / "run.zarr", info) as writer:
+        scan(info, bench, writer, notes)
+    assert [check.name for check in notes.checks] == [
+        "travel in x",
+        "travel in y",
+        "speed",
+        "dose",
+        "disk",
+        "temperature of the camera",
+        "shutter",
+    ]
+    assert all(check.is_met for check in notes.checks)
+    log = (tmp_path / "run.zarr/log.jsonl").read_text()
+    assert all(check.got in log for check in notes.checks)
+
+
+def test_all_that_is_wrong_is_said_at_once_and_nothing_moves(make_info, small_plan, bench):
+    stage = InstantStage(Travel(x_um=(100.0, 101.0)))
+    bench = replace(bench, stage=stage)
+    bench.shutter.set_open(True)
+    limits = Limits(temperature_c=(30.0, 40.0), dose_j_per_cm2=1.0)
+    with pytest.raises(LimitError) as told:
+        scan(make_info(small_plan, limits=limits), bench, None, Notes())
+    for name in ("travel in x", "dose", "temperature of the camera", "shutter"):
+        assert f"{name}: expected" in str(told.value)
+    assert "travel in y" not in str(told.value)
+    assert stage.moves == 0
+
+
+def test_a_disk_that_is_too_small_is_told_before(make_info, small_plan, bench, tmp_path):
+    info = make_info(small_plan)
+    path = tmp_path / "run.zarr"
+    with RunWriter.create(path, info) as writer:
+        info = make_info(small_plan, limits=Limits(free_mb=1e9))
+        with pytest.raises(LimitError, match=r"disk: expected 10000000\d\d MB free"):
+            scan(info, bench, writer, Notes())
+
+
+def test_a_disk_that_fills_is_waited_for_in_the_dark(
+    make_info, small_plan, bench, tmp_path, monkeypatch, always
+):
+    info, seen = make_info(small_plan), []
+    free_bytes = iter([10**6] * 4)
+
+    def usage(path):
+        seen.append(bench.shutter.is_open())
+        return Usage(0, 0, next(free_bytes, 10**12))
+
+    notes = Notes(20, lambda: monkeypatch.setattr(shutil, "disk_usage", usage))
+    with RunWriter.create(tmp_path / "run.zarr", info) as writer:
+        summary = scan(info, bench, writer, notes)
+    assert summary.valid == 63
+    assert seen[:5] == [True, False, False, False, False]
+    assert "disk: expected 50 MB free, got 1 MB" in notes.warnings[0]
+    assert Run(tmp_path / "run.zarr").points().valid.all()
+
+
+def test_a_camera_that_warms_is_waited_for(make_info, small_plan, bench, always):
+    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
+
+    def warm():
+        bench.camera.degrees_c = iter([31.0, 31.0, 31.0, 20.0])
+
+    notes = Notes(20, warm)
+    assert scan(info, bench, None, notes).valid == 63
+    assert "temperature of the camera: expected 0 to 30 C, got 31.0 C" in notes.warnings[0]
+    assert not notes.pauses
+
+
+def test_one_that_stays_warm_ends_the_scan(make_info, small_plan, bench, always):
+    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
+
+    def warm():
+        bench.camera.now_c = 31.0
+
+    notes = Notes(20, warm)
+    with pytest.raises(AcquisitionError, match="temperature of the camera"):
+        scan(info, bench, None, notes)
+    assert notes.count == 20
+    assert "and so for 600 s" in notes.pauses[0]
+    assert not bench.shutter.is_open()
+
+
+def test_no_place_gets_more_than_the_dose(make_info, small_plan, bench):
+    limits = Limits(dose_j_per_cm2=10.0)
+    info = make_info(small_plan, limits=limits)
+    watts_per_j_per_cm2 = (180e-7) ** 2 / 0.01
+    too_bright = info.model_copy(update={"power_w": 11 * watts_per_j_per_cm2})
+    notes = Notes()
+    with pytest.raises(LimitError, match="got 11 J/cm2 by the raster"):
+        scan(too_bright, bench, None, notes)
+    info = info.model_copy(update={"power_w": 7 * watts_per_j_per_cm2})
+    assert scan(info, bench, None, notes).dose_j_per_cm2 == pytest.approx(7, rel=0.01)
+    bench.camera.snap = slow = Slow(bench.camera.snap, bench.clock)
+    with pytest.raises(AcquisitionError, match="dose: expected at most 10 J/cm2 anywhere"):
+        scan(info, bench, None, notes)
+    assert 2 < slow.count < 63
+
+
+class Slow:
+    """A call that takes another 20 ms."""
+
+    def __init__(self, call, clock):
+        self._call, self._clock, self.count = call, clock, 0
+
+    def __call__(self, timeout_s):
+        self.count += 1
+        self._clock.sleep(0.02)
+        return self._call(timeout_s)
+
+
+def test_a_dose_that_is_not_known_is_not_exceeded(make_info, small_plan, bench):
+    info = make_info(small_plan, limits=Limits(dose_j_per_cm2=10.0))
+    with pytest.raises(LimitError, match="for want of the beam's power"):
+        scan(info, bench, None, Notes())
+
+
+def test_long_moves_go_in_steps(make_info, small_plan, bench):
+    places = []
+    move_to = bench.stage.move_to
+
+    def noted(x_um, y_um):
+        places.append((bench.clock.now(), x_um, y_um))
+        move_to(x_um, y_um)
+
+    bench.stage.move_to = noted
+    info = make_info(small_plan, limits=Limits(speed_um_per_s=5.0))
+    assert scan(info, bench, None, Notes()).valid == 63
+    steps = [
+        (math.hypot(x - x_before, y - y_before), t - t_before)
+        for (t_before, x_before, y_before), (t, x, y) in itertools.pairwise(places)
+    ]
+    assert max(step for step, _ in steps) <= 5.0 * 0.05 + 1e-9
+    assert sum(step for step, _ in steps if step > 0.2) > 5, "lines are 1.4 um long"
+
+
+@pytest.mark.parametrize("way", [(5.1, 0.0), (0.0, -5.1)])
+def test_a_sample_that_goes_too_far_is_not_followed(make_info, small_plan, bench, way):
+    guard = Guard(make_info(small_plan), bench, None)
+    assert guard.look((5.0, -5.0)) is None
+    unmet = guard.look(way)
+    assert "correction: expected at most 5 um" in str(unmet)
+    assert not unmet.passes
