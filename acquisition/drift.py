@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from acquisition.drift_filter import DriftFilter
 from acquisition.frame import Dither, LandmarkVisit
-from acquisition.landmark_model import LandmarkModel, Shift, expected_sd_um
+from acquisition.landmark_model import LandmarkModel, Shift
+from acquisition.landmark_promise import expected_sd_um
 from acquisition.log import ScanLog
 from acquisition.plan import CANDIDATES_PER_SIDE, DITHERS_PER_SIDE, LandmarkSchedule
 from acquisition.scanner import Scanner

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from acquisition import landmark_model, spatial_frequencies
-from acquisition.landmark_model import LandmarkModel, expected_sd_um
+from acquisition import spatial_frequencies
+from acquisition.landmark_model import LandmarkModel
+from acquisition.landmark_noise import read_variance
+from acquisition.landmark_promise import expected_sd_um
 from configs.errors import AcquisitionError
 from configs.geometry import SampleGeometry
 from configs.instrument import Environment, Sensor, SensorMaps, SimulatedCameraConfig
@@ -345,7 +347,7 @@ def test_pixels_that_are_noisier_than_the_rest_count_less():
     read_e[3, 4] = 20.0
     electrons = random.normal(0, read_e, (25, 8, 16, 16)) + random.poisson(5, (25, 8, 16, 16))
     images = np.rint(electrons / SENSOR.gain_e_per_adu + 100).astype(np.uint16)
-    read_e2 = landmark_model._read_variance(images, np.full((16, 16), 5.0), SENSOR)
+    read_e2 = read_variance(images, np.full((16, 16), 5.0), SENSOR)
     assert read_e2[3, 4] == pytest.approx(400, rel=0.3)
     assert np.median(read_e2) == pytest.approx(1 + SENSOR.gain_e_per_adu**2 / 12, rel=0.25)
 
@@ -390,7 +392,7 @@ def test_one_frame_per_position_will_do(place):
 
 @pytest.mark.parametrize(
     ("images", "offsets"),
-    [((25, 64, 64), (25, 2)), ((25, 8, 64, 64), (24, 2)), ((25, 8, 64, 64), (25, 3))],
+    [((25, 64, 64), (25, 2)), ((25, 8, 64, 64), (24, 2)), ((25, 8, 64, 64), (25, 4))],
 )
 def test_dithers_of_the_wrong_shape_are_refused(images, offsets):
     with pytest.raises(ValueError, match=r"expected images \(positions, frames, y, x\)"):
