@@ -277,6 +277,11 @@ class InstrumentConfig(Value):
     limits: Limits = Limits()
     environment: Environment | None = None
 
+    @property
+    def axes(self) -> int:
+        """Of the drives: x and y, and z where there is a focus drive."""
+        return 2 if self.focus is None else 3
+
     @model_validator(mode="after")
     def _environment_is_simulated(self) -> Self:
         if self.environment is not None and self.camera.kind != "simulated":
