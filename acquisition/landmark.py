@@ -106,7 +106,7 @@ class Surveyor:
     def learn(self, place_um: Place, drift_um: Place) -> Dither:
         """Look at a landmark from places around it, with the sample displaced by so much."""
         offsets_um, images = [], []
-        for offset_um in self._offsets_um():
+        for offset_um in dither_um(len(place_um)):
             try:
                 images.append(self.look(total(place_um, drift_um, offset_um)))
             except DeviceError as error:
@@ -142,15 +142,6 @@ class Surveyor:
             return None
         return Landmark(seen.place_um, model)
 
-    def _offsets_um(self) -> list[Place]:
-        """Places of a dither, from the landmark, plane by plane."""
-        steps_um = np.linspace(-_DITHER_UM, _DITHER_UM, DITHERS_PER_SIDE)
-        in_focus = list(product(steps_um.tolist(), repeat=2))
-        if not self._home_um:
-            return [(x, y) for x, y in in_focus]
-        planes = sorted([(0.0, in_focus), *_PLANES_UM], key=lambda plane: plane[0])
-        return [(x, y, z) for z, places in planes for x, y in places]
-
     def _promise(self, here_um: Place) -> Place:
         """Return how well a place of the stage tells positions."""
         here, beside, below = (
@@ -169,6 +160,16 @@ class Surveyor:
         self._scanner.move_and_verify((x_um + lead_um, y_um))
         self._scanner.move_and_verify((x_um, y_um))
         return self._scanner.snap_many(self._schedule.frames)
+
+
+def dither_um(axes: int) -> list[Place]:
+    """Return the places of a dither, from the landmark; with a focus drive, plane by plane."""
+    steps_um = np.linspace(-_DITHER_UM, _DITHER_UM, DITHERS_PER_SIDE).tolist()
+    in_focus = [(x, y) for x, y in product(steps_um, repeat=2)]
+    if axes == 2:
+        return [*in_focus]
+    planes = sorted([(0.0, in_focus), *_PLANES_UM], key=lambda plane: plane[0])
+    return [(x, y, z) for z, places in planes for x, y in places]
 
 
 def total(*places_um: Place) -> Place:
