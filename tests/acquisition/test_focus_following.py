@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import zarr
 
 from acquisition.engine import scan
 from acquisition.observer import SilentObserver
@@ -164,18 +165,24 @@ def test_a_scan_that_begins_at_an_end_of_the_range_is_refused(info, bench, path,
 
 
 def test_going_on_it_goes_back_to_the_plane_of_the_beginning(info, bench, path):
+    """It is farther from there than it is ever looked for, were it not known."""
+    far_um = 0.9
     run_scan(info, bench(moves_after=IN_LINE_3, by_um=0.1), path, Watcher())
+    group = zarr.open_group(path, mode="r+")
+    for name in ("drift_um", "correction_um"):
+        group[f"landmark/{name}"][3] = (0.0, 0.0, far_um)
     (path / "journal.jsonl").write_bytes(b"")
-    again = bench(moves_after=0, by_um=0.1)
+    again = bench(moves_after=0, by_um=far_um)
     again.focus.move_to(48.0)  # where somebody left it
     watcher = Watcher()
     with RunWriter(Run(path)) as writer:
         scan(info, again, writer, watcher)
     assert not watcher.pauses
     assert [visit.visit for visit in watcher.visits] == [4, 5, 6, 7]
+    assert watcher.visits[0].commanded_um[2] == pytest.approx(HOME_UM + far_um)
     for frame in watcher.frames:
-        assert frame.focus_um == pytest.approx(HOME_UM + 0.1, abs=0.006)
-    assert watcher.visits[0].drift_um[2] == pytest.approx(0.1, abs=0.006)
+        assert frame.focus_um == pytest.approx(HOME_UM + far_um, abs=0.02)
+    assert watcher.visits[0].drift_um[2] == pytest.approx(far_um, abs=0.006)
 
 
 def test_after_a_failure_the_drive_is_verified_before_the_next_frame(info, bench, path):
