@@ -127,8 +127,7 @@ class LandmarkModel:
         images
             (positions, frames, y, x), digital numbers.
         offsets_um
-            (positions, axes), offsets (x, y) of the stage from the nominal place, 5 x 5 and
-            0.03 apart; or (x, y, z), those of a focus drive too.
+            (positions, axes), (x, y) or (x, y, z), from the nominal place: 5 x 5, 0.03 apart.
         sensor
             Gain, offset and read noise.
 
