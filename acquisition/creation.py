@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from acquisition.disk import Disk, DurableStore, free_bytes, sync_folder
 from acquisition.journal import JOURNAL
 from acquisition.landmark_store import FRAME_CODEC, LANDMARK_ARRAYS
-from acquisition.plan import LEARNING_LOOKS, ScanPlan
+from acquisition.plan import FOCUS_LOOKS, LEARNING_LOOKS, ScanPlan
 from acquisition.store import POINT_ARRAYS, RunInfo
 from configs.errors import RunStoreError
 from configs.instrument import InstrumentConfig
@@ -73,14 +73,16 @@ def _create_arrays(path: Path, info: RunInfo, truth: NDArray[np.float64] | None)
             compressors=None,
         )
     if plan.landmark is not None:
-        _create_landmark(group, plan, info.frame_shape)
+        _create_landmark(group, plan, info.frame_shape, info.instrument.axes)
     if truth is not None:
         array = group.create_array("truth", shape=truth.shape, dtype="float32")
         array[:] = truth
     group.attrs["opticalnet"] = info.model_dump(mode="json")
 
 
-def _create_landmark(group: zarr.Group, plan: ScanPlan, frame_shape: tuple[int, int]) -> None:
+def _create_landmark(
+    group: zarr.Group, plan: ScanPlan, frame_shape: tuple[int, int], axes: int
+) -> None:
     assert plan.landmark is not None
     frames = (plan.landmark.frames, *frame_shape)
     landmark = group.create_group("landmark")
@@ -91,7 +93,8 @@ def _create_landmark(group: zarr.Group, plan: ScanPlan, frame_shape: tuple[int, 
         dtype="uint16",
         compressors=FRAME_CODEC,
     )
-    for name, tail in LANDMARK_ARRAYS:
+    for name, per_axis in LANDMARK_ARRAYS:
+        tail = (axes,) if per_axis else ()
         landmark.create_array(
             name,
             shape=(0, *tail),
@@ -103,10 +106,10 @@ def _create_landmark(group: zarr.Group, plan: ScanPlan, frame_shape: tuple[int, 
 
 
 def run_bytes(plan: ScanPlan, image_px: int) -> int:
-    """Return the size of a run on disk, were nothing compressible."""
+    """Return the largest size of a run on disk, were nothing compressible."""
     frames = len(plan)
     if plan.landmark is not None:
-        looks = LEARNING_LOOKS + plan.rows // plan.landmark.every_lines + 1
+        looks = LEARNING_LOOKS + FOCUS_LOOKS + plan.rows // plan.landmark.every_lines + 1
         frames += looks * plan.landmark.frames
     return 2 * image_px**2 * frames
 

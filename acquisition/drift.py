@@ -1,52 +1,32 @@
 """Following the drift of a sample during a scan, by looks at a landmark.
 
-A place is chosen whose light tells positions best, and learnt by looks at 25 positions around
-it. Each visit then says by how much the sample has moved; the scan follows. The landmark lies
-between the points of the scan, and is approached from the same side every time.
+Each visit to a landmark says by how much the sample has moved since the beginning; the scan
+follows, along the beam too where there is a focus drive.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acquisition.drift_filter import DriftFilter
+from acquisition.drift_filter import ACROSS, DriftFilter
+from acquisition.focus_following import FocusFollower
 from acquisition.frame import Dither, LandmarkVisit
-from acquisition.landmark_model import LandmarkModel, Shift, expected_sd_um
+from acquisition.landmark import Landmark, Place, Surveyor, total
+from acquisition.landmark_model import Shift
 from acquisition.log import ScanLog
-from acquisition.plan import CANDIDATES_PER_SIDE, DITHERS_PER_SIDE, LandmarkSchedule
+from acquisition.plan import LandmarkSchedule
 from acquisition.scanner import Scanner
 from configs.errors import DeviceError, LimitError
 
-Place = tuple[float, float]
-
-_BESIDE_UM: Final = 0.03
-"""To either side: light that is even about a place tells nothing there."""
-_DITHER_UM: Final = 0.06
-_FEWEST_LOOKS: Final = 16
 _SEARCH_UM: Final = 0.1
 _SEARCH_RINGS: Final = 2
-_BLIND_NM: Final = 15.0
+_FOCUS_SEARCH_UM: Final = (0.25, -0.25, 0.5, -0.5)
 _RENEW_SHARE: Final = 0.6
-
-
-@dataclass(frozen=True, slots=True)
-class Landmark:
-    """A place, and what it looks like when the sample is moved.
-
-    Attributes
-    ----------
-    place_um
-        Stage position (x, y), for the sample as it was at the beginning.
-    model
-        Light against the offset of the stage from there, less the drift of the sample.
-    """
-
-    place_um: Place
-    model: LandmarkModel
+_FLOOR_NM: Final = 1.0
+"""No look is better: what the model leaves out."""
 
 
 class DriftWatch:
@@ -65,6 +45,11 @@ class DriftWatch:
     past
         What earlier sessions saw: looks from which the landmark was learnt, and the arrays of
         its visits, as ``Run.landmark`` has them.
+
+    Raises
+    ------
+    LimitError
+        If the focus drive is too near an end of its range.
     """
 
     def __init__(
@@ -78,15 +63,20 @@ class DriftWatch:
     ) -> None:
         self._schedule, self._scanner = schedule, scanner
         self._log, self._keep, self._pause = log, keep, pause
-        self._sensor = scanner.info.instrument.camera.sensor
-        self._filter = DriftFilter()
+        self._filter = DriftFilter(ACROSS)
         learnt, visits = past
+        self._focus = self._follower(learnt)
+        home_um = () if self._focus is None else (self._focus.home_um,)
+        self._surveyor = Surveyor(schedule, scanner, log, home_um)
         self._visits = len(visits["line"]) if visits else 0
         self._recall(visits)
         self._visited_line, self._visited_s = -schedule.every_lines, -np.inf
         self._landmark: Landmark | None = (
-            self._learn(self._choose()) if learnt is None else self._known(learnt)
+            self._learn(self._surveyor.choose())
+            if learnt is None
+            else self._surveyor.known(learnt)
         )
+        self._refocus()
 
     def is_due(self, line: int) -> bool:
         """Say whether it is time for a visit."""
@@ -96,14 +86,14 @@ class DriftWatch:
         seconds = self._scanner.seconds() - self._visited_s
         return lines >= self._schedule.every_lines or seconds >= self._schedule.every_s
 
-    def drift_um(self) -> Place | None:
+    def drift_um(self) -> tuple[float, float] | None:
         """By how much (x, y) the sample has moved by now; ``None`` if nothing tells."""
         if self._landmark is None:
             return None
         x_nm, y_nm = self._filter.at(self._scanner.seconds())
         return x_nm / 1000, y_nm / 1000
 
-    def correction_um(self) -> Place:
+    def correction_um(self) -> tuple[float, float]:
         """By how much the stage is to follow: not at all while there may be no drift."""
         drift_um = self.drift_um() if self._filter.has_moved else None
         return drift_um or (0.0, 0.0)
@@ -116,12 +106,13 @@ class DriftWatch:
             commanded_um, images, shift = self._find(self._landmark)
         except DeviceError as error:
             self._log.warning(f"no look at the landmark before line {line}: {error}")
+            self._refocus()
             return
         is_believed = self._believes(shift)
         drift_um = _less(_less(commanded_um, self._landmark.place_um), shift.shift_um)
         if is_believed:
-            sd_nm = np.hypot(1000 * np.array(shift.sd_um), _FLOOR_NM)
-            self._filter.look(self._visited_s, 1000 * np.array(drift_um), sd_nm)
+            self._note(self._visited_s, drift_um, shift.sd_um)
+        out_of_range = self._follow()
         seen = LandmarkVisit(
             visit=self._visits,
             line=line,
@@ -131,12 +122,52 @@ class DriftWatch:
             sd_um=shift.sd_um,
             chi_squared=shift.chi_squared,
             is_believed=is_believed,
-            correction_um=self.correction_um(),
+            correction_um=self._followed_um(),
             started_s=self._visited_s,
         )
         self._visits += 1
         self._keep(seen)
+        if out_of_range:
+            self._pause(f"before line {line} {out_of_range}")
         self._react(line, seen)
+        self._refocus()
+
+    def _follower(self, learnt: Dither | None) -> FocusFollower | None:
+        """Return what follows the focus, from where it was at the very beginning."""
+        if self._scanner.instrument.focus is None:
+            return None
+        return FocusFollower(self._scanner, None if learnt is None else learnt.place_um[2])
+
+    def _note(self, time_s: float, drift_um: Place, sd_um: Place) -> None:
+        """Believe a look."""
+        sd_nm = np.hypot(1000 * np.array(sd_um[:2]), _FLOOR_NM)
+        self._filter.look(time_s, 1000 * np.array(drift_um[:2]), sd_nm)
+        if self._focus is not None:
+            self._focus.look(time_s, drift_um[2], sd_um[2])
+
+    def _followed_um(self) -> Place:
+        """By how much all drives are to follow by now."""
+        along = () if self._focus is None else (self._focus.correction_um,)
+        return (*self.correction_um(), *along)
+
+    def _follow(self) -> str:
+        """Decide where the focus drive is to be; say so where that is out of its range."""
+        if self._focus is None:
+            return ""
+        try:
+            self._focus.decide()
+        except LimitError as error:
+            return str(error)
+        return ""
+
+    def _refocus(self) -> None:
+        """Have the sample in its plane again, after looks from elsewhere."""
+        if self._focus is None:
+            return
+        try:
+            self._focus.go()
+        except DeviceError as error:
+            self._log.warning(f"the focus drive does not follow: {error}")
 
     def _react(self, line: int, seen: LandmarkVisit) -> None:
         """Learn the landmark anew if it has changed; pause if it is lost."""
@@ -166,24 +197,26 @@ class DriftWatch:
         if not visits:
             return
         for index in np.flatnonzero(visits["is_believed"] == 1):
-            drift_nm, sd_nm = (1000 * visits[name][index] for name in ("drift_um", "sd_um"))
-            if np.isfinite([*drift_nm, *sd_nm]).all():
-                time_s = float(visits["started_s"][index])
-                self._filter.look(time_s, drift_nm, np.hypot(sd_nm, _FLOOR_NM))
+            drift_um, sd_um = visits["drift_um"][index], visits["sd_um"][index]
+            if np.isfinite([*drift_um, *sd_um]).all():
+                self._note(float(visits["started_s"][index]), tuple(drift_um), tuple(sd_um))
+        followed_um = visits["correction_um"][np.isfinite(visits["correction_um"]).all(axis=1)]
+        if self._focus is not None and len(followed_um):
+            self._focus.recall(float(followed_um[-1, 2]))
 
     def _find(self, landmark: Landmark) -> tuple[Place, NDArray[np.uint16], Shift]:
         """Look where the landmark should be, and around it if it is not there.
 
         Returns
         -------
-        Where the look was, (x, y), its frames (frames, y, x), and what they say.
+        Where the look was, its frames (frames, y, x), and what they say.
         """
-        expected_um = _sum(landmark.place_um, self.correction_um())
+        expected_um = total(landmark.place_um, self._followed_um())
         looks = []
-        for offset_um in _rings():
-            place_um = _sum(expected_um, offset_um)
+        for offset_um in _rings(len(expected_um)):
+            place_um = total(expected_um, offset_um)
             try:
-                images = self._look(place_um)
+                images = self._surveyor.look(place_um, self._followed_um())
             except LimitError:
                 continue
             shift = landmark.model.estimate(images)
@@ -198,96 +231,21 @@ class DriftWatch:
         return shift.is_inside and shift.chi_squared <= self._schedule.max_chi_squared
 
     def _learn(self, place_um: Place) -> Landmark | None:
-        """Look at a landmark from 25 places around; return what ``_known`` makes of it."""
-        drift_um = self.correction_um()
-        steps_um = np.linspace(-_DITHER_UM, _DITHER_UM, DITHERS_PER_SIDE)
-        offsets_um, images = [], []
-        for offset_um in product(steps_um.tolist(), repeat=2):
-            try:
-                images.append(self._look(_sum(_sum(place_um, drift_um), offset_um)))
-            except DeviceError as error:
-                self._log.warning(f"a look at the landmark is missing: {error}")
-            else:
-                offsets_um.append(offset_um)
-        if len(images) < _FEWEST_LOOKS:
-            raise DeviceError(
-                f"landmark: expected {_FEWEST_LOOKS} looks or more to learn it from, got"
-                f" {len(images)}; see the log for what fails"
-            )
-        seen = Dither(
-            place_um,
-            drift_um,
-            np.array(offsets_um),
-            np.stack(images),
-            self._scanner.seconds(),
-        )
+        """Look at a landmark from places around it, and keep what was seen."""
+        seen = self._surveyor.learn(place_um, self._followed_um())
         self._keep(seen)
-        return self._known(seen)
-
-    def _known(self, seen: Dither) -> Landmark | None:
-        """Return a landmark that was learnt; ``None`` if it tells nothing of positions."""
-        model = LandmarkModel.fit(seen.images, seen.offsets_um, self._sensor)
-        sd_nm = 1000 * max(model.precision_um(self._schedule.frames))
-        if not sd_nm <= _BLIND_NM:
-            self._log.warning(
-                f"the drift is not seen here and not followed: expected a landmark that tells"
-                f" positions to {_BLIND_NM:g} nm, got none better than {sd_nm:.0f} nm; expose"
-                " longer"
-            )
-            return None
-        return Landmark(seen.place_um, model)
-
-    def _choose(self) -> Place:
-        """Pick, of nine places between points, the one that tells positions best."""
-        plan = self._scanner.info.plan
-        half_um = plan.pitch_nm / 2000
-        best, best_sd_nm = plan.centre_um, np.inf
-        shares = np.arange(1, CANDIDATES_PER_SIDE + 1) / (CANDIDATES_PER_SIDE + 1)
-        for down, right in product(shares.tolist(), repeat=2):
-            row, column = int(down * (plan.rows - 1)), int(right * (plan.columns - 1))
-            here_um = _sum(plan.point(row, column).target_um, (half_um, half_um))
-            try:
-                here, beside, below = (
-                    self._look(_sum(here_um, (_BESIDE_UM * x, _BESIDE_UM * y)))
-                    for x, y in ((-1, -1), (1, -1), (-1, 1))
-                )
-            except DeviceError as error:
-                self._log.warning(f"a place that might be a landmark is left out: {error}")
-                continue
-            sd_um = expected_sd_um(
-                here, beside, below, 2 * _BESIDE_UM, self._schedule.frames, self._sensor
-            )
-            if 1000 * max(sd_um) < best_sd_nm:
-                best, best_sd_nm = here_um, 1000 * max(sd_um)
-        return best
-
-    def _look(self, place_um: Place) -> NDArray[np.uint16]:
-        """Return the frames of one look, (frames, y, x)."""
-        return self._scanner.attempt(lambda: self._look_once(place_um))[0]
-
-    def _look_once(self, place_um: Place) -> NDArray[np.uint16]:
-        plan = self._scanner.info.plan
-        lead_um = (-plan.x_direction * plan.pitch_nm / 1000, 0.0)
-        for step_um in (_sum(place_um, lead_um), place_um):
-            self._scanner.move_and_verify(step_um, self.correction_um())
-        return self._scanner.snap_many(self._schedule.frames)
+        return self._surveyor.known(seen)
 
 
-_FLOOR_NM: Final = 1.0
-"""No look is better: what the model leaves out."""
-
-
-def _rings() -> Iterator[Place]:
-    """Yield offsets (x, y): none, once more none, then the places around, nearest first."""
-    yield 0.0, 0.0
+def _rings(axes: int) -> Iterator[Place]:
+    """Yield offsets: none, once more none, out of focus, then places around, nearest first."""
+    rest = (0.0,) * (axes - 2)
+    yield 0.0, 0.0, *rest
+    yield from ((0.0, 0.0, z_um) for z_um in _FOCUS_SEARCH_UM if rest)
     steps = range(-_SEARCH_RINGS, _SEARCH_RINGS + 1)
     places = sorted(product(steps, repeat=2), key=lambda at: (at[0] ** 2 + at[1] ** 2, at))
-    yield from ((_SEARCH_UM * x, _SEARCH_UM * y) for x, y in places)
-
-
-def _sum(a_um: Place, b_um: Place) -> Place:
-    return a_um[0] + b_um[0], a_um[1] + b_um[1]
+    yield from ((_SEARCH_UM * x, _SEARCH_UM * y, *rest) for x, y in places)
 
 
 def _less(a_um: Place, b_um: Place) -> Place:
-    return a_um[0] - b_um[0], a_um[1] - b_um[1]
+    return tuple(a - b for a, b in zip(a_um, b_um, strict=True))

@@ -9,6 +9,7 @@ and looks that measure p with a standard deviation of their own (Kalman, J. Basi
 begins anew there, the rate is kept.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,16 +17,44 @@ from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 
-_WALK_NM2_PER_MIN: Final = 4.0
-_RATE_WALK_NM2_PER_MIN3: Final = 0.25
-_RATE_SD_NM_PER_MIN: Final = 10.0
 _JUMP_SIGMAS: Final = 5.0
 _SURE_SIGMAS: Final = 6.0
 """A drift this far beyond its error is one; less than that is not followed at all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How restless a sample is along some axes; see above.
+
+    Attributes
+    ----------
+    axes
+        How many.
+    walk_nm2_per_min, rate_walk_nm2_per_min3
+        q_p and q_v.
+    rate_sd_nm_per_min
+        Standard deviation of the rate at the beginning.
+    """
+
+    axes: int
+    walk_nm2_per_min: float
+    rate_walk_nm2_per_min3: float
+    rate_sd_nm_per_min: float
+
+
+ACROSS: Final = Motion(2, 4.0, 0.25, 10.0)
+"""Along x and y."""
+ALONG: Final = Motion(1, 25.0, 1.0, 20.0)
+"""Along the beam, where mounts and objectives expand as well."""
+
+
 class DriftFilter:
-    """Follows the drift of a sample, (x, y) in nanometres.
+    """Follows the drift of a sample along some axes, in nanometres.
+
+    Parameters
+    ----------
+    motion
+        What to expect of it.
 
     Attributes
     ----------
@@ -33,10 +62,12 @@ class DriftFilter:
         Whether any look so far left no doubt that the sample moves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, motion: Motion) -> None:
         self.has_moved = False
-        self._state = np.zeros((2, 2))  # axis; position nm, rate nm/min
-        self._covariance = np.array([np.diag([0.0, _RATE_SD_NM_PER_MIN**2])] * 2)
+        self._motion = motion
+        self._state = np.zeros((motion.axes, 2))  # axis; position nm, rate nm/min
+        at_first = np.diag([0.0, motion.rate_sd_nm_per_min**2])
+        self._covariance = np.array([at_first] * motion.axes)
         self._minutes = 0.0
 
     def look(self, time_s: float, drift_nm: Float64, sd_nm: Float64) -> None:
@@ -47,11 +78,11 @@ class DriftFilter:
         time_s
             Of the look; looks come in the order of their times.
         drift_nm, sd_nm
-            (2,), measured drift since the beginning, and its standard deviation.
+            (axes,), measured drift since the beginning, and its standard deviation.
         """
         self._advance(time_s / 60)
         self.has_moved |= bool((np.abs(drift_nm) > _SURE_SIGMAS * sd_nm).any())
-        for axis in range(2):
+        for axis in range(self._motion.axes):
             state, covariance = self._state[axis], self._covariance[axis]
             innovation = drift_nm[axis] - state[0]
             variance = covariance[0, 0] + sd_nm[axis] ** 2
@@ -63,23 +94,23 @@ class DriftFilter:
             state += gain * innovation
             self._covariance[axis] = covariance - np.outer(gain, covariance[0])
 
-    def at(self, time_s: float) -> tuple[float, float]:
-        """Return the drift (x, y) in nanometres at a time after the last look."""
+    def at(self, time_s: float) -> tuple[float, ...]:
+        """Return the drift along each axis in nanometres at a time after the last look."""
         minutes = max(time_s / 60 - self._minutes, 0.0)
-        x, y = self._state[:, 0] + self._state[:, 1] * minutes
-        return float(x), float(y)
+        return tuple((self._state[:, 0] + self._state[:, 1] * minutes).tolist())
 
     def _advance(self, minutes: float) -> None:
         passed = max(minutes - self._minutes, 0.0)
         self._state[:, 0] += self._state[:, 1] * passed
-        for axis in range(2):
-            self._covariance[axis] = _grown(self._covariance[axis], passed)
+        for axis in range(self._motion.axes):
+            self._covariance[axis] = _grown(self._covariance[axis], passed, self._motion)
         self._minutes = max(minutes, self._minutes)
 
 
-def _grown(covariance: Float64, minutes: float) -> Float64:
+def _grown(covariance: Float64, minutes: float, motion: Motion) -> Float64:
     """Return the covariance of position and rate some time later."""
     step = np.array([[1.0, minutes], [0.0, 1.0]])
-    added = np.diag([_WALK_NM2_PER_MIN * minutes, _RATE_WALK_NM2_PER_MIN3 * minutes])
+    walks = (motion.walk_nm2_per_min, motion.rate_walk_nm2_per_min3)
+    added = np.diag(walks) * minutes
     grown: Float64 = step @ covariance @ step.T + added
     return grown

@@ -111,7 +111,7 @@ def _check(guard: Guard, observer: Observer, log: ScanLog) -> None:
 
 @contextmanager
 def _left_safe(instrument: Instrument, log: ScanLog, watchdog: Watchdog) -> Iterator[None]:
-    """Stop the stage and close the shutter, whatever has happened and happens meanwhile."""
+    """Stop what moves and close the shutter, whatever has happened and happens meanwhile."""
     try:
         yield
     except BaseException as error:
@@ -123,7 +123,9 @@ def _left_safe(instrument: Instrument, log: ScanLog, watchdog: Watchdog) -> Iter
         for problem in problems:
             log.warning(problem)
         if not problems:
-            log.info("stage stopped, shutter closed" if instrument.shutter else "stage stopped")
+            focus = ", focus stopped" if instrument.focus else ""
+            shutter = ", shutter closed" if instrument.shutter else ""
+            log.info(f"stage stopped{focus}{shutter}")
 
 
 class _Scan:

@@ -48,6 +48,8 @@ class Frame:
         far as the landmark says; ``None`` where it says nothing.
     settling_s
         From the command to rest.
+    focus_um
+        Where the focus drive said it was when it had last moved; ``None`` where there is none.
     """
 
     point: ScanPoint
@@ -60,6 +62,7 @@ class Frame:
     correction_um: tuple[float, float] = (0.0, 0.0)
     drift_um: tuple[float, float] | None = None
     settling_s: float = 0.0
+    focus_um: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +144,24 @@ def _places(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[np.fl
 class Dither:
     """A landmark, looked at from places around it: how its light tells positions.
 
+    Places are (x, y) of the stage, or (x, y, z) with the position of a focus drive.
+
     Attributes
     ----------
     place_um
-        Where it is, stage position (x, y), for the sample as it was at the beginning.
+        Where it is, for the sample as it was at the beginning.
     drift_um
-        By how much (x, y) the sample had moved since.
+        By how much the sample had moved since.
     offsets_um
-        (looks, 2), stage positions (x, y) from there.
+        (looks, axes), places from there.
     images
         (looks, frames, y, x) uint16.
     started_s
         Seconds since the scan began.
     """
 
-    place_um: tuple[float, float]
-    drift_um: tuple[float, float]
+    place_um: tuple[float, ...]
+    drift_um: tuple[float, ...]
     offsets_um: NDArray[np.float64]
     images: NDArray[np.uint16]
     started_s: float
@@ -166,6 +171,8 @@ class Dither:
 class LandmarkVisit:
     """One look at the landmark.
 
+    Places are (x, y) of the stage, or (x, y, z) with the position of a focus drive.
+
     Attributes
     ----------
     visit
@@ -173,29 +180,29 @@ class LandmarkVisit:
     line
         Scan line before which it took place, or in which.
     commanded_um
-        Where the stage was told to go, (x, y).
+        Where the drives were told to go.
     images
         (frames, y, x) uint16.
     drift_um, sd_um
-        By how much (x, y) the sample has moved since the beginning, in stage coordinates, as
+        By how much the sample has moved since the beginning, in coordinates of the drives, as
         this look alone says, and its standard deviation.
     chi_squared
         Reduced, of the look against what the landmark looked like.
     is_believed
         Whether the estimate was used.
     correction_um
-        By how much (x, y) the stage follows after it.
+        By how much the drives follow after it.
     started_s
         Seconds since the scan began.
     """
 
     visit: int
     line: int
-    commanded_um: tuple[float, float]
+    commanded_um: tuple[float, ...]
     images: NDArray[np.uint16]
-    drift_um: tuple[float, float]
-    sd_um: tuple[float, float]
+    drift_um: tuple[float, ...]
+    sd_um: tuple[float, ...]
     chi_squared: float
     is_believed: bool
-    correction_um: tuple[float, float]
+    correction_um: tuple[float, ...]
     started_s: float

@@ -9,7 +9,7 @@ from typing import Final
 from acquisition.creation import run_bytes
 from acquisition.dose import Dose
 from acquisition.instrument import Instrument
-from acquisition.plan import LEARNING_LOOKS
+from acquisition.plan import FOCUS_LOOKS, LEARNING_LOOKS
 from acquisition.store import RunInfo
 from configs.errors import AcquisitionError, DeviceError
 from drivers.protocols import Thermometer
@@ -76,6 +76,7 @@ class Guard:
         room = [] if self._path is None else [self._room(self._path, self._missing_mb())]
         return [
             *self._travel(),
+            *self._focus(),
             *self._speed(),
             self._planned_dose(),
             *room,
@@ -99,7 +100,8 @@ class Guard:
             return None
         self._looked_s = seconds
         room = [] if self._path is None else [self._room(self._path, 0.0)]
-        unmet = (check for check in (*room, *self._temperatures()) if not check.is_met)
+        now_so = (*self._focus(), *room, *self._temperatures())
+        unmet = (check for check in now_so if not check.is_met)
         return next(unmet, None)
 
     def check_exposure(self, place_um: tuple[float, float], frames: int = 1) -> None:
@@ -160,6 +162,21 @@ class Guard:
             "the sample has come loose, or raise limits.correction_um",
         )
 
+    def _focus(self) -> list[Check]:
+        focus = self._instrument.focus
+        if focus is None:
+            return []
+        low_um, high_um = focus.limits_um
+        expected = f"{low_um:g} to {high_um:g} um"
+        try:
+            z_um = focus.position()
+        except DeviceError as error:
+            return [Check("focus", expected, str(error), False, "check its power", passes=True)]
+        off_um = self._info.instrument.timing.focus_tolerance_nm / 1000
+        is_met = low_um - off_um <= z_um <= high_um + off_um
+        remedy = "focus by hand with the drive in the middle, or widen range_um in [focus]"
+        return [Check("focus", expected, f"{z_um:.3f} um", is_met, remedy)]
+
     def _speed(self) -> list[Check]:
         limit = self._limits.speed_um_per_s
         if limit is None:
@@ -177,6 +194,7 @@ class Guard:
         landmark = 0.0
         if plan.landmark is not None:
             looks = LEARNING_LOOKS + plan.rows // plan.landmark.every_lines + 1
+            looks += FOCUS_LOOKS if self._instrument.focus is not None else 0
             seconds = looks * plan.landmark.frames * self._exposure_s
             landmark = self.dose.after_j_per_cm2(plan.centre_um, seconds)
         return Check(
@@ -205,7 +223,7 @@ class Guard:
     def _temperatures(self) -> list[Check]:
         allowed = self._limits.temperature_c
         found = []
-        for name in ("stage", "camera"):
+        for name in ("stage", "camera", "focus"):
             device = getattr(self._instrument, name)
             if not isinstance(device, Thermometer):
                 continue

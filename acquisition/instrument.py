@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from threading import Thread
 
 from configs.errors import DeviceError
-from drivers.protocols import Camera, Clock, Shutter, XYStage
+from drivers.protocols import Camera, Clock, Focus, Shutter, XYStage
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """Open devices and the clock they live by; ``shutter`` is ``None`` where there is none."""
+    """Open devices and the clock they live by; ``None`` where there is none."""
 
     stage: XYStage
     camera: Camera
     clock: Clock
     shutter: Shutter | None = None
+    focus: Focus | None = None
 
     def light(self, *, on: bool) -> None:
         """Open or close the shutter; ``DeviceError`` unless it then says so itself."""
@@ -31,7 +32,7 @@ class Instrument:
 
 
 def make_safe(instrument: Instrument, within_s: float) -> list[str]:
-    """Stop the stage and close the shutter, side by side.
+    """Stop the stage and the focus drive and close the shutter, side by side.
 
     Neither waits for the other, or for a call of the same device that hangs.
 
@@ -41,6 +42,8 @@ def make_safe(instrument: Instrument, within_s: float) -> list[str]:
         What failed, or was not done in time; empty if all is safe.
     """
     tasks = {"stage stopped": instrument.stage.stop}
+    if instrument.focus is not None:
+        tasks["focus stopped"] = instrument.focus.stop
     if instrument.shutter is not None:
         tasks["shutter closed"] = lambda: instrument.light(on=False)
     outcomes: dict[str, str] = {}

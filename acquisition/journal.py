@@ -37,6 +37,7 @@ class PointRecord(Value):
     correction_um: Pair = (0.0, 0.0)
     drift_um: Pair | None = None
     readback_um: Pair | None
+    focus_um: float | None = None
     started_s: NonNegative
     settling_s: NonNegative = 0.0
     attempts: Annotated[int, Field(ge=0, le=255)]
@@ -54,6 +55,7 @@ class PointRecord(Value):
             correction_um=frame.correction_um,
             drift_um=frame.drift_um,
             readback_um=frame.readback_um,
+            focus_um=frame.focus_um,
             started_s=frame.started_s,
             settling_s=frame.settling_s,
             attempts=frame.attempts,

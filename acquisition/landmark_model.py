@@ -13,6 +13,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from acquisition.landmark_comparison import Comparison
+from acquisition.landmark_noise import check_visit, read_variance, variance_of_mean
 from acquisition.polynomials import Polynomials
 from acquisition.spatial_frequencies import cleaned, frequencies_of, images_of
 from configs.errors import AcquisitionError
@@ -32,7 +34,6 @@ _CONVERGED_UM: Final = 1e-6
 _SIGMAS: Final = 2
 """By how many standard deviations a shift must lie within the dither."""
 _LIT_SIGMAS: Final = 5
-_SINGULAR: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,13 @@ class Shift:
     Attributes
     ----------
     shift_um
-        (x, y), the stage offset from the nominal place at which the model looks like the
-        images: s - d for images taken at offset s of a sample that has moved by d, both in
-        stage coordinates. Moving the stage by its negative brings the landmark back.
+        (x, y), or (x, y, z) where the focus was dithered too: the offset of the drives from
+        the nominal place at which the model looks like the images: s - d for images taken
+        at offset s of a sample that has moved by d, both in coordinates of the drives. Moving
+        them by its negative brings the landmark back.
     sd_um
-        (x, y), one standard deviation of noise, that of the dither included; infinite where
-        nothing is known. It holds where ``is_inside`` and ``chi_squared`` is near 1.
+        The same axes, one standard deviation of noise, that of the dither included; infinite
+        where nothing is known. It holds where ``is_inside`` and ``chi_squared`` is near 1.
     chi_squared
         Reduced: 1 where noise explains the difference from the model, more where the focus,
         the sample or the light has changed. Noise spreads it by 0.1.
@@ -59,8 +61,8 @@ class Shift:
         Otherwise it is a direction and a least size at best, not a measurement.
     """
 
-    shift_um: tuple[float, float]
-    sd_um: tuple[float, float]
+    shift_um: tuple[float, ...]
+    sd_um: tuple[float, ...]
     chi_squared: float
     power: float
     is_inside: bool
@@ -68,7 +70,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class LandmarkModel:
-    """Light of a landmark against the stage's offset: make one with ``fit``.
+    """Light of a landmark against the offset of the drives: make one with ``fit``.
 
     Attributes
     ----------
@@ -85,7 +87,7 @@ class LandmarkModel:
         (y, x), weight of each spatial frequency in ``chi_squared`` of a visit: the share of
         signal in the slopes.
     low_um, high_um
-        (2,), the dithered range, (x, y).
+        (axes,), the dithered range, (x, y) or (x, y, z).
     chi_squared
         Reduced, of the dither about its own polynomials: above 1 where the sample moved or
         changed meanwhile, or where the steps are too large.
@@ -125,7 +127,7 @@ class LandmarkModel:
         images
             (positions, frames, y, x), digital numbers.
         offsets_um
-            (positions, 2), stage offsets (x, y) from the nominal place: 5 x 5, 0.03 apart.
+            (positions, axes), (x, y) or (x, y, z), from the nominal place: 5 x 5, 0.03 apart.
         sensor
             Gain, offset and read noise.
 
@@ -147,7 +149,7 @@ class LandmarkModel:
         polynomials = Polynomials.over(offsets_um)
         at = polynomials.values(offsets_um)
         seen = sensor.electrons(images.mean(axis=1, dtype=np.float64))
-        noise = _variance(seen.mean(axis=0), images.shape[1], sensor.added_variance_e2)
+        noise = variance_of_mean(seen.mean(axis=0), images.shape[1], sensor.added_variance_e2)
         steady = _steadying(seen, at, noise)[:, None, None] * seen
         white = frequencies_of(steady / np.sqrt(noise))  # (positions, y, x), variance 1
         terms = np.tensordot(at.T, white, axes=1)
@@ -157,10 +159,10 @@ class LandmarkModel:
         return cls(
             light_e=images_of(found.terms) * np.sqrt(noise),
             noise_e2=noise,
-            read_e2=_read_variance(images, seen.mean(axis=0), sensor),
+            read_e2=read_variance(images, seen.mean(axis=0), sensor),
             spread=found.spread,
             overfit=found.overfit,
-            band=found.share[1:3].mean(axis=0),
+            band=found.share[1 : 1 + offsets_um.shape[1]].mean(axis=0),
             low_um=offsets_um.min(axis=0),
             high_um=offsets_um.max(axis=0),
             chi_squared=float(np.mean(left**2)) * len(white) / freedom,
@@ -179,7 +181,7 @@ class LandmarkModel:
         ValueError
             If the images are not of the dither's size.
         """
-        _check_visit(images, self.noise_e2.shape)
+        check_visit(images, self.noise_e2.shape)
         seen = self._sensor.electrons(images.mean(axis=0, dtype=np.float64))
         at_um, power = self._refined(seen, len(images), self._nearest(seen, len(images)))
         found = self._compare(seen, len(images), at_um, power)
@@ -189,44 +191,43 @@ class LandmarkModel:
         )
         misfit = float(np.sum(self.band * found.residual**2 / found.expected))
         return Shift(
-            shift_um=(float(at_um[0]), float(at_um[1])),
-            sd_um=(float(sd_um[0]), float(sd_um[1])),
+            shift_um=tuple(at_um.tolist()),
+            sd_um=tuple(sd_um.tolist()),
             chi_squared=misfit / max(float(self.band.sum()) - len(found.slopes), 1.0),
             power=power,
             is_inside=bool(inside.all()),
         )
 
-    def precision_um(self, frames: int) -> tuple[float, float]:
-        """Return the standard deviation (x, y) of a visit of so many frames, undisturbed.
+    def precision_um(self, frames: int) -> tuple[float, ...]:
+        """Return the standard deviation per axis of a visit of so many frames, undisturbed.
 
         A place is of use where this is below a twentieth of the dithered range. Beyond, a
         drift out of the range may pass for one inside, and a place without any contrast
         promises a sixth.
         """
-        nominal = np.zeros(2)
+        nominal = np.zeros_like(self.low_um)
         sd_um = self._compare(self._light(nominal[None])[0], frames, nominal, 1.0).sd_um()
-        return (float(sd_um[0]), float(sd_um[1]))
+        return tuple(sd_um.tolist())
 
     def _light(self, at_um: Float64) -> Float64:
-        """Light per frame at offsets, (n, 2), at the dither's power: (n, y, x)."""
+        """Light per frame at offsets, (n, axes), at the dither's power: (n, y, x)."""
         light: Float64 = np.tensordot(self._polynomials.values(at_um), self.light_e, axes=1)
         return light
 
-    def _compare(
-        self, seen: Float64, frames: int, at_um: Float64, power: float
-    ) -> "_Comparison":
-        """Compare the mean of a visit's frames, (y, x), with the model at a place, (2,)."""
+    def _compare(self, seen: Float64, frames: int, at_um: Float64, power: float) -> Comparison:
+        """Compare the mean of a visit's frames, (y, x), with the model at a place, (axes,)."""
         values = self._polynomials.values(at_um[None])
-        # Derivatives with respect to (x, y, power), (3, terms), and of the light, (3, y, x).
+        # Derivatives with respect to the place and the power, (axes + 1, terms), and those
+        # of the light, (axes + 1, y, x).
         terms = np.concatenate([power * self._polynomials.slopes(at_um), values])
         slopes = np.tensordot(terms, self.light_e, axes=1)
-        variance = _variance(power * slopes[2], frames, self.read_e2)
+        variance = variance_of_mean(power * slopes[-1], frames, self.read_e2)
         ratio = float(np.mean(self.noise_e2 / variance))
         unsure = np.tensordot(values[0] ** 2, self.spread, axes=1)
         expected = 1 + power**2 * ratio * unsure
         overfit = ratio * np.sum(self.overfit / expected, axis=(1, 2))
-        return _Comparison(
-            residual=frequencies_of((seen - power * slopes[2]) / np.sqrt(variance)),
+        return Comparison(
+            residual=frequencies_of((seen - power * slopes[-1]) / np.sqrt(variance)),
             expected=expected,
             slopes=slopes / np.sqrt(variance),
             overfit=(terms * overfit) @ terms.T,
@@ -234,9 +235,9 @@ class LandmarkModel:
         )
 
     def _nearest(self, seen: Float64, frames: int) -> Float64:
-        """Return the most likely of the places searched, (2,)."""
+        """Return the most likely of the places searched, (axes,)."""
         axes = np.linspace(*self._reach_um(), _PLACES)
-        places_um = np.stack(np.meshgrid(*axes.T), axis=-1).reshape(-1, 2)
+        places_um = np.stack(np.meshgrid(*axes.T), axis=-1).reshape(-1, len(self.low_um))
         totals = self._light(places_um).sum(axis=(1, 2))
         costs = [
             self._compare(seen, frames, at_um, _power(seen, total)).cost()
@@ -246,122 +247,21 @@ class LandmarkModel:
         return nearest
 
     def _refined(self, seen: Float64, frames: int, at_um: Float64) -> tuple[Float64, float]:
-        """Return the most likely place (2,) around one, and the power there."""
+        """Return the most likely place (axes,) around one, and the power there."""
         power = _power(seen, float(self._light(at_um[None]).sum()))
         for _ in range(_ITERATIONS):
             before_um = at_um
             step = self._compare(seen, frames, at_um, power).step()
-            at_um = np.clip(at_um + step[:2], *self._reach_um())
-            power = float(np.clip(power + step[2], *_POWERS))
+            at_um = np.clip(at_um + step[:-1], *self._reach_um())
+            power = float(np.clip(power + step[-1], *_POWERS))
             if np.abs(at_um - before_um).max() < _CONVERGED_UM:
                 break
         return at_um, power
 
     def _reach_um(self) -> tuple[Float64, Float64]:
-        """Lowest and highest place that is searched, (2,) each."""
+        """Lowest and highest place that is searched, (axes,) each."""
         margin_um = _MARGIN * (self.high_um - self.low_um)
         return self.low_um - margin_um, self.high_um + margin_um
-
-
-def expected_sd_um(
-    here: Images, beside: Images, below: Images, step_um: float, frames: int, sensor: Sensor
-) -> tuple[float, float]:
-    """Return how well a place could tell where it is, from looks at it and its neighbours.
-
-    Parameters
-    ----------
-    here, beside, below
-        (frames, y, x) each, digital numbers: at the place, and a step along x and along y
-        from it; on which side is the same. Two frames or more, to know their noise.
-    step_um
-        Length of the step.
-    frames
-        Of a later visit.
-    sensor
-        Gain, offset and read noise.
-
-    Returns
-    -------
-    tuple
-        Standard deviation (x, y) of an estimate that knows the model: the Cramér-Rao bound
-        with the power unknown; infinite where the looks show nothing but noise.
-
-    Raises
-    ------
-    ValueError
-        If the images are not of one size, or fewer than two of a place.
-
-    Notes
-    -----
-    With K = (here, beside, below), means of frames, and V the variance of a pixel in one,
-    the information of n frames is n T G T^T with
-
-        G_ij = sum_pixels (K_i K_j - delta_ij var K_i) / V:
-
-    else noise in the differences would pass for contrast. T takes these, and the mean for
-    the power; power that differs between looks puts some of the mean into the differences,
-    where it carries no information.
-    """
-    looks = (here, beside, below)
-    for look in looks:
-        _check_visit(look, here.shape[1:], at_least=2)
-    light = np.stack([sensor.electrons(k.mean(axis=0, dtype=np.float64)) for k in looks])
-    one_frame = _variance(light.mean(axis=0), 1, sensor.added_variance_e2)
-    noise = [np.sum(_scatter(k, sensor) / one_frame) / len(k) for k in looks]
-    products = np.einsum("iyx,jyx->ij", light / one_frame, light) - np.diag(noise)
-    step = 1 / step_um
-    take = np.array([[-step, step, 0], [-step, 0, step], [1 / 3, 1 / 3, 1 / 3]])
-    sd = _deviations(frames * (take @ products @ take.T))
-    return (float(sd[0]), float(sd[1]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """A visit and a model at one place, in units of the visit's noise.
-
-    Attributes
-    ----------
-    residual
-        (y, x), the visit less the model, by spatial frequency.
-    expected
-        (y, x), variance of ``residual`` where the place is right; 1 is the visit's own.
-    slopes
-        (3, y, x), derivatives of the model with respect to (x, y, power), by pixel.
-    overfit
-        (3, 3), what noise of the dither adds to the weighted products of ``slopes``.
-    log_variance
-        Sum of the logarithms of the pixels' variances.
-    """
-
-    residual: Float64
-    expected: Float64
-    slopes: Float64
-    overfit: Float64
-    log_variance: float
-
-    def cost(self) -> float:
-        """Minus twice the logarithm of the likelihood, but for a constant."""
-        misfit = np.sum(self.residual**2 / self.expected + np.log(self.expected))
-        return float(misfit) + self.log_variance
-
-    def step(self) -> Float64:
-        """Return the Gauss-Newton step in (x, y, power), with the variance held."""
-        slopes = frequencies_of(self.slopes)
-        pull = np.einsum("iyx,yx->i", slopes, self.residual / self.expected)
-        step: Float64 = np.linalg.pinv(self._products(slopes), _SINGULAR, hermitian=True) @ pull
-        return step
-
-    def sd_um(self) -> Float64:
-        """Return the standard deviation of the place, (2,): infinite where unknown.
-
-        Slopes of noise would pass for information on the place; they are subtracted.
-        """
-        return _deviations(self._products(frequencies_of(self.slopes)) - self.overfit)[:2]
-
-    def _products(self, slopes: Float64) -> Float64:
-        """Products, (3, 3), of slopes by spatial frequency, weighted with the variance."""
-        products: Float64 = np.einsum("iyx,jyx->ij", slopes / self.expected, slopes)
-        return products
 
 
 def _steadying(seen: Float64, at: Float64, noise: Float64) -> Float64:
@@ -378,65 +278,23 @@ def _steadying(seen: Float64, at: Float64, noise: Float64) -> Float64:
     return factors
 
 
-def _variance(light_e: Float64, frames: int, added_e2: Float64 | float) -> Float64:
-    """Variance of the mean of frames: photon noise and what is added, electrons squared."""
-    variance: Float64 = (np.clip(light_e, 0, None) + added_e2) / frames
-    return variance
-
-
-def _scatter(images: Images, sensor: Sensor) -> Float64:
-    """Variance between frames, the axis before the last two, electrons squared."""
-    adu2: Float64 = images.var(axis=-3, ddof=1, dtype=np.float64)
-    return adu2 * sensor.gain_e_per_adu**2
-
-
-def _read_variance(images: Images, light_e: Float64, sensor: Sensor) -> Float64:
-    """Return what read-out adds to the variance of every pixel, (y, x).
-
-    Pixels differ: the scatter of the frames counts as far as it is more certain than that
-    all are like the sensor, give or take as much.
-    """
-    usual = sensor.added_variance_e2
-    expected = _variance(light_e, 1, usual)
-    freedom = len(images) * (images.shape[1] - 1)
-    if freedom == 0:
-        return np.full_like(expected, usual)
-    excess = _scatter(images, sensor).mean(axis=0) - expected
-    doubt = 2 * expected**2 / freedom
-    read: Float64 = usual + excess * usual**2 / (usual**2 + doubt)
-    return np.maximum(read, sensor.gain_e_per_adu**2 / 12)
-
-
 def _power(seen: Float64, light: float) -> float:
     """Return the power that explains the total light, as far as it may vary."""
     return float(np.clip(seen.sum() / max(light, np.finfo(float).tiny), *_POWERS))
 
 
-def _deviations(information: Float64) -> Float64:
-    """Return standard deviations, (n,), of (n, n); infinite unless it is positive definite."""
-    diagonal = np.diag(information)
-    unknown = np.full(len(diagonal), math.inf)
-    if diagonal.min() <= 0:
-        return unknown
-    scale = np.sqrt(diagonal)
-    relative = information / np.outer(scale, scale)
-    if np.linalg.eigvalsh(relative).min() < _SINGULAR:
-        return unknown
-    deviations: Float64 = np.sqrt(np.diag(np.linalg.inv(relative))) / scale
-    return deviations
-
-
 def _check_dither(images: Images, offsets_um: Float64) -> None:
-    if images.ndim != 4 or 0 in images.shape or offsets_um.shape != (len(images), 2):
-        raise ValueError(
-            "dither: expected images (positions, frames, y, x) and offsets (positions, 2), got"
-            f" {images.shape} and {offsets_um.shape}; stack the frames by position"
+    if (
+        images.ndim != 4
+        or 0 in images.shape
+        or offsets_um.shape
+        not in (
+            (len(images), 2),
+            (len(images), 3),
         )
-
-
-def _check_visit(images: Images, expected: tuple[int, ...], at_least: int = 1) -> None:
-    if images.ndim != 3 or images.shape[1:] != expected or len(images) < at_least:
+    ):
         raise ValueError(
-            f"visit: expected images (frames, {', '.join(map(str, expected))}), {at_least} or"
-            f" more, got {images.shape}; take them with the window of the others"
+            "dither: expected images (positions, frames, y, x) and offsets (positions, 2) or"
+            f" (positions, 3), got {images.shape} and {offsets_um.shape}; stack the frames by"
+            " position"
         )

@@ -12,16 +12,16 @@ from acquisition.frame import Dither
 FRAME_CODEC: Final = BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle")
 """Photon counts fill the lower bits only: half the time of Zarr's own choice, and smaller."""
 LANDMARK_ARRAYS: Final = (
-    ("line", ()),
-    ("started_s", ()),
-    ("commanded_um", (2,)),
-    ("drift_um", (2,)),
-    ("sd_um", (2,)),
-    ("chi_squared", ()),
-    ("is_believed", ()),
-    ("correction_um", (2,)),
+    ("line", False),
+    ("started_s", False),
+    ("commanded_um", True),
+    ("drift_um", True),
+    ("sd_um", True),
+    ("chi_squared", False),
+    ("is_believed", False),
+    ("correction_um", True),
 )
-"""Name, and shape of a visit."""
+"""Name, and whether a visit has a number for each axis of the drives."""
 
 
 def write_dither(group: zarr.Group, seen: Dither) -> None:

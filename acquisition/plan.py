@@ -38,6 +38,8 @@ DITHERS_PER_SIDE: Final = 5
 """Of the positions that it is learnt from."""
 LEARNING_LOOKS: Final = 3 * CANDIDATES_PER_SIDE**2 + DITHERS_PER_SIDE**2
 """Looks at the sample that choosing and learning a landmark takes."""
+FOCUS_LOOKS: Final = 20
+"""Further ones out of focus, where there is a focus drive."""
 
 
 class LandmarkSchedule(Value):

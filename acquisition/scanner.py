@@ -52,6 +52,8 @@ class Scanner:
     ----------
     checks
         What is known of the frames so far.
+    focus_um
+        Where the focus drive said it was when it had last moved; ``None`` where there is none.
     """
 
     def __init__(
@@ -74,18 +76,24 @@ class Scanner:
         self._guard = guard
         self._began_s = began_s
         self._on_sample_um: tuple[float, float] | None = None
+        self.focus_um: float | None = None
+        self._focus_target_um = 0.0
+        self._focus_holds = True
 
     def seconds(self) -> float:
         """Return the time since the scan began."""
         return self.instrument.clock.now() - self._began_s
 
     def configure(self) -> None:
-        """Set window and exposure of the camera."""
+        """Set window and exposure of the camera; learn where the focus drive is."""
         optics = self.info.instrument.optics
         self._watchdog.expect("camera: configure", _RECONNECT_S)
         self.instrument.camera.configure(
             optics.image_px, optics.binning, self.info.plan.exposure_ms
         )
+        if self.instrument.focus is not None:
+            self._watchdog.expect("focus: tell its position", _ANSWER_S)
+            self.focus_um = self._focus_target_um = self.instrument.focus.position()
         self._watchdog.answered()
 
     def light(self, *, on: bool) -> None:
@@ -200,6 +208,29 @@ class Scanner:
             self.instrument.clock.sleep(_STEP_S)
         self._watchdog.answered()
 
+    def move_focus(self, commanded_um: float) -> None:
+        """Move the focus drive unless it is there, wait until settled, and verify."""
+        focus, timing = self.instrument.focus, self._timing
+        assert focus is not None, "only where there is one"
+        if self._focus_holds and commanded_um == self._focus_target_um:
+            return
+        self._watchdog.expect("focus: move", _ANSWER_S)
+        focus.move_to(commanded_um)
+        self._focus_target_um, self._focus_holds = commanded_um, False
+        self._watchdog.expect("focus: settle", timing.move_timeout_s)
+        focus.wait_settled(timing.move_timeout_s)
+        self._watchdog.expect("focus: read back", _ANSWER_S)
+        self.focus_um = focus.position()
+        self._watchdog.answered()
+        error_nm = 1000 * abs(self.focus_um - commanded_um)
+        if not error_nm <= timing.focus_tolerance_nm:
+            raise DeviceError(
+                f"focus: expected to be within {timing.focus_tolerance_nm:g} nm of"
+                f" {commanded_um} um, got {error_nm:.1f} nm away; check the servo or the"
+                " tolerance"
+            )
+        self._focus_holds = True
+
     def snap_many(self, frames: int) -> NDArray[np.uint16]:
         """Return images of the expected kind, (frames, y, x), one right after another."""
         camera, timeout_s = self.instrument.camera, self._timing.frame_timeout_s
@@ -230,6 +261,8 @@ class Scanner:
             self._guard.check_exposure(self._on_sample_um, frames)
 
     def _take(self, point: ScanPoint, correction_um: tuple[float, float]) -> Frame:
+        if not self._focus_holds:
+            self.move_focus(self._focus_target_um)
         moved_s = self.seconds()
         readback_um = self.move_and_verify(_sum(point.target_um, correction_um), correction_um)
         started_s = self.seconds()
@@ -244,12 +277,16 @@ class Scanner:
             Status.VALID,
             correction_um=correction_um,
             settling_s=started_s - moved_s,
+            focus_um=self.focus_um,
         )
 
     def _recover(self) -> None:
         """Bring the devices to rest, and to answer, before the next attempt."""
-        for name in ("stage", "camera"):
+        self._focus_holds = self.instrument.focus is None
+        for name in ("stage", "camera", "focus"):
             device = getattr(self.instrument, name)
+            if device is None:
+                continue
             try:
                 self._watchdog.expect("stopping after a failure", self._timing.frame_timeout_s)
                 device.stop()
@@ -286,6 +323,7 @@ class Scanner:
             Status.INVALID,
             reason,
             correction_um,
+            focus_um=self.focus_um,
         )
 
 

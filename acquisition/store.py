@@ -60,6 +60,7 @@ POINT_ARRAYS: Final = (
     ("correction_um", (2,), "float64", np.nan),
     ("drift_um", (2,), "float64", np.nan),
     ("readback_um", (2,), "float64", np.nan),
+    ("focus_um", (), "float64", np.nan),
     ("started_s", (), "float64", np.nan),
     ("settling_s", (), "float64", np.nan),
     ("attempts", (), "uint8", 0),
@@ -284,6 +285,7 @@ class Run:
             for column, image in zip(*self._valid_images(row, points), strict=True):
                 point = plan.point(row, int(column))
                 drift_um = points.drift_um[point.index]
+                focus_um = float(columns["focus_um"][point.index])
                 yield Frame(
                     point,
                     image,
@@ -293,6 +295,7 @@ class Run:
                     Status.VALID,
                     correction_um=tuple(columns["correction_um"][point.index]),
                     drift_um=None if np.isnan(drift_um).any() else tuple(drift_um),
+                    focus_um=None if np.isnan(focus_um) else focus_um,
                 )
 
     def landmark(self) -> dict[str, NDArray[np.float64]]:

@@ -234,7 +234,11 @@ class _Arrays:
         self._columns = info.plan.columns
         group = zarr.open_group(DurableStore(run, disk), mode="r+")
         self._frames = _array(group, "frames")
-        self._points = {name: _array(group, f"points/{name}") for name, *_ in POINT_ARRAYS}
+        self._points = {
+            name: _array(group, f"points/{name}")
+            for name, *_ in POINT_ARRAYS
+            if f"points/{name}" in group  # a run from before there was one has none
+        }
         self._group, self._landmark = group, {}
         if info.plan.landmark is not None:
             names = ("frames", *(name for name, _ in LANDMARK_ARRAYS))

@@ -96,12 +96,13 @@ def demand(condition: bool, why: str) -> None:
 _DEFAULTS: Final[dict[str, Any]] = {
     "correction_um": [0, 0],
     "drift_um": None,
+    "focus_um": None,
     "settling_s": 0,
     "reason": "",
 }
 _FIELDS: Final = (
     *("index", "target_um", "correction_um", "drift_um", "readback_um"),
-    *("started_s", "settling_s", "attempts", "status", "reason", "crc32"),
+    *("focus_um", "started_s", "settling_s", "attempts", "status", "reason", "crc32"),
 )
 _RANGES: Final = {
     "index": range(_SCAN_POINTS),
@@ -119,9 +120,11 @@ def _real(said: Any) -> float:
 
 def _field(name: str, said: Any) -> Any:
     """Return the value of a field; ``ValueError`` or ``TypeError`` if it may not be that."""
+    if said is None and name in ("drift_um", "readback_um", "focus_um"):
+        return None
+    if name == "focus_um":
+        return _real(said)
     if name.endswith("_um"):
-        if said is None and name in ("drift_um", "readback_um"):
-            return None
         x, y = said
         return _real(x), _real(y)
     if name.endswith("_s"):
@@ -337,8 +340,10 @@ def _value(random: Random, name: str) -> str:
         return json.dumps(random.choice(_REASONS), ensure_ascii=random.random() < 0.5)
     if name.endswith("_s"):
         return _number(random, sign=0)
-    if name in ("drift_um", "readback_um") and random.random() < 0.3:
+    if name in ("drift_um", "readback_um", "focus_um") and random.random() < 0.3:
         return "null"
+    if name == "focus_um":
+        return _number(random)
     return f"[{_number(random)}, {_number(random)}]"
 
 

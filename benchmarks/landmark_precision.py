@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from timing import sorted_seconds
 
-from acquisition.landmark_model import LandmarkModel, Shift, expected_sd_um
+from acquisition.landmark_model import LandmarkModel, Shift
+from acquisition.landmark_promise import expected_sd_um
 from configs.instrument import Environment, SimulatedCameraConfig
 from configs.optics import GaussianBeam, Optics
 from simulation.defocus import FocusSeries

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal, Protocol, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.optics import Optics
 from configs.value import Fraction, NonNegative, Pair, Positive, PositiveInt, Value
@@ -153,6 +153,42 @@ ShutterConfig = Annotated[
 ]
 
 
+class FocusRange(Value):
+    """How far a focus drive may go; ``docs/axes.md`` says what its coordinate means."""
+
+    range_um: Pair
+    """Lowest and highest position: all that keeps the sample off the objectives."""
+
+    @field_validator("range_um")
+    @classmethod
+    def _ordered(cls, range_um: tuple[float, float]) -> tuple[float, float]:
+        low, high = range_um
+        if low >= high:
+            raise ValueError(f"must be [lowest, highest], got [{low}, {high}]")
+        return range_um
+
+
+class SimulatedFocusConfig(FocusRange):
+    """A closed-loop piezo that moves the simulated sample along the beam."""
+
+    kind: Literal["simulated"] = "simulated"
+    range_um: Pair = (0.0, 100.0)
+    settling_ms: Positive = 20.0
+    """Until a step of 180 nm has come to rest within a nanometre."""
+    slew_um_per_s: Positive = 1000.0
+    noise_nm: NonNegative = 0.5
+    """Root mean square of the position under closed loop."""
+
+
+class MicroManagerFocusConfig(MicroManagerDevice, FocusRange):
+    """A focus drive that Micro-Manager drives: a stage with one axis."""
+
+
+FocusConfig = Annotated[
+    SimulatedFocusConfig | MicroManagerFocusConfig, Field(discriminator="kind")
+]
+
+
 class Travel(Value):
     """Where the stage may go; a controller's own limits hold as well."""
 
@@ -182,6 +218,8 @@ class Timing(Value):
     """For a frame to arrive after the exposure has ended."""
     position_tolerance_nm: Positive = 20.0
     """Largest distance between target and read-back of a good point."""
+    focus_tolerance_nm: Positive = 20.0
+    """The same for a move of the focus drive."""
     attempts: Annotated[int, Field(ge=1, le=255)] = 3
     """Tries per point before it is marked invalid."""
 
@@ -251,10 +289,17 @@ class InstrumentConfig(Value):
     stage: StageConfig = SimulatedStageConfig()
     shutter: ShutterConfig | None = None
     """``None``: there is none, or it is not ours to move."""
+    focus: FocusConfig | None = None
+    """``None``: there is none, or it is not ours to move."""
     travel: Travel = Travel()
     timing: Timing = Timing()
     limits: Limits = Limits()
     environment: Environment | None = None
+
+    @property
+    def axes(self) -> int:
+        """Of the drives: x and y, and z where there is a focus drive."""
+        return 2 if self.focus is None else 3
 
     @model_validator(mode="after")
     def _environment_is_simulated(self) -> Self:
@@ -274,6 +319,11 @@ class InstrumentConfig(Value):
             raise ValueError(
                 "a simulated shutter goes with a simulated camera, and a real one with a real"
                 f" one, got {self.shutter.kind} and {self.camera.kind}"
+            )
+        if self.focus is not None and self.focus.kind != self.camera.kind:
+            raise ValueError(
+                "a simulated focus drive goes with a simulated camera, and a real one with a"
+                f" real one, got {self.focus.kind} and {self.camera.kind}"
             )
         if self.camera.kind == "simulated" and not simulated_stage:
             raise ValueError(

@@ -27,6 +27,7 @@ from configs.instrument import (
     MicroManagerStageConfig,
     Travel,
 )
+from drivers.mm_motion import POLL_S, halt_if_busy, wait_until_still
 from drivers.mm_session import ACTION_S, ANSWER_S, LABEL, Session, leave
 from drivers.mm_window import Window, set_window
 from drivers.protocols import Clock, Identity, Image, check_travel
@@ -34,7 +35,6 @@ from drivers.protocols import Clock, Identity, Image, check_travel
 if TYPE_CHECKING:
     from pymmcore_plus import CMMCorePlus
 
-_POLL_S: Final = 0.0005
 _THREAD_END_S: Final = 0.05
 """Real time for an adapter's thread to return; it takes well below a millisecond."""
 
@@ -176,7 +176,7 @@ class MicroManagerCamera:
                     f" {window.exposure_ms:g} ms, got none; check the trigger settings,"
                     " or raise frame_timeout_s in [timing]"
                 )
-            self._clock.sleep(_POLL_S)
+            self._clock.sleep(POLL_S)
         self._unread -= 1
         if not self._unread:
             self.stop()  # a camera still winding down would refuse the next snap
@@ -291,17 +291,7 @@ class MicroManagerStage:
         DeviceTimeout
             The stage is still busy; it stays usable.
         """
-        deadline = self._clock.now() + timeout_s
-        while self._session.run(
-            "tell whether it moves", lambda core: core.deviceBusy(LABEL), ANSWER_S
-        ):
-            if self._clock.now() >= deadline:
-                raise DeviceTimeout(
-                    f"{self._session.name}: expected the stage to settle within"
-                    f" {timeout_s:g} s, got one still busy; stop it, look for an obstacle,"
-                    " or raise move_timeout_s in [timing]"
-                )
-            self._clock.sleep(_POLL_S)
+        wait_until_still(self._session, self._clock, timeout_s)
 
     def position(self) -> tuple[float, float]:
         """Position (x, y) in micrometres, as the device reports it."""
@@ -338,7 +328,7 @@ class MicroManagerStage:
             The stage was closed, or does not open, as it may not while a call that hangs
             holds it.
         """
-        self._session = self._session.renewed(_halt_if_busy, ACTION_S)
+        self._session = self._session.renewed(halt_if_busy, ACTION_S)
 
     def close(self) -> None:
         """Halt, and release the device; further calls do nothing.
@@ -348,7 +338,7 @@ class MicroManagerStage:
         DeviceTimeout
             The device hangs and cannot be released before the program ends.
         """
-        self._session.close(_halt_if_busy, ACTION_S)
+        self._session.close(halt_if_busy, ACTION_S)
 
 
 def _snap(core: "CMMCorePlus") -> NDArray[np.generic]:
@@ -388,8 +378,3 @@ def _end_sequence_thread(core: "CMMCorePlus") -> None:
     """
     _stop_sequence(core)
     time.sleep(_THREAD_END_S)
-
-
-def _halt_if_busy(core: "CMMCorePlus") -> None:
-    if core.deviceBusy(LABEL):  # many adapters know no stop, and need none at rest
-        core.stop(LABEL)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from configs.errors import DeviceError, DeviceTimeout
 from configs.instrument import (
     MicroManagerCameraConfig,
+    MicroManagerFocusConfig,
     MicroManagerShutterConfig,
     MicroManagerStageConfig,
 )
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
     from pymmcore_plus import CMMCorePlus
 
 T = TypeVar("T")
-Kind = Literal["CameraDevice", "XYStageDevice", "ShutterDevice"]
+Kind = Literal["CameraDevice", "XYStageDevice", "ShutterDevice", "StageDevice"]
 MicroManagerConfig = (
-    MicroManagerCameraConfig | MicroManagerStageConfig | MicroManagerShutterConfig
+    MicroManagerCameraConfig
+    | MicroManagerStageConfig
+    | MicroManagerShutterConfig
+    | MicroManagerFocusConfig
 )
 
 LABEL: Final = "device"

@@ -5,8 +5,8 @@ which may be called twice. Blocking calls raise ``DeviceTimeout`` when their
 deadline passes. Every driver raises ``DeviceError`` or a subclass and nothing else.
 
 Calls come from one thread, but for those that make an instrument safe: ``stop`` of a stage
-and the methods of a shutter may come from another at any time, also while a call hangs,
-and then do their work at once.
+or a focus drive and the methods of a shutter may come from another at any time, also while a
+call hangs, and then do their work at once.
 """
 
 from dataclasses import dataclass
@@ -110,6 +110,40 @@ class Shutter(Protocol):
         ...
 
 
+class Focus(Protocol):
+    """A drive along the beam, positions in micrometres in its own coordinate."""
+
+    @property
+    def limits_um(self) -> tuple[float, float]:
+        """Where the drive may go, (lowest, highest)."""
+        ...
+
+    @property
+    def identity(self) -> "Identity":
+        """What answers behind this driver."""
+        ...
+
+    def move_to(self, z_um: float) -> None:
+        """Start a move; ``LimitError`` outside the limits, and then nothing moves."""
+        ...
+
+    def wait_settled(self, timeout_s: float) -> None:
+        """Return once the drive has come to rest on its target."""
+        ...
+
+    def position(self) -> float:
+        """Measured position, not the target."""
+        ...
+
+    def stop(self) -> None:
+        """Halt any motion; the drive stays usable."""
+        ...
+
+    def close(self) -> None:
+        """Halt, and release the device."""
+        ...
+
+
 @runtime_checkable
 class Reconnectable(Protocol):
     """A device whose connection can be made anew; the rest of it is as before."""
@@ -156,6 +190,16 @@ def check_travel(limits: Travel, x_um: float, y_um: float) -> None:
                 f"stage {axis}: expected a target between {low:g} and {high:g} um,"
                 f" got {target:g} um; nothing moved: move the scan or widen [travel]"
             )
+
+
+def check_focus(limits_um: tuple[float, float], z_um: float) -> None:
+    """Raise ``LimitError`` where a target lies outside the limits or is no number."""
+    low, high = limits_um
+    if not low <= z_um <= high:
+        raise LimitError(
+            f"focus: expected a target between {low:g} and {high:g} um, got {z_um:g} um;"
+            " nothing moved: bring the sample into focus by hand, or widen range_um in [focus]"
+        )
 
 
 def common_travel(first: Travel, second: Travel) -> Travel:

@@ -256,6 +256,8 @@ def _identities(devices: Instrument) -> dict[str, Identity]:
     identities = {"stage": devices.stage.identity, "camera": devices.camera.identity}
     if devices.shutter is not None:
         identities["shutter"] = devices.shutter.identity
+    if devices.focus is not None:
+        identities["focus"] = devices.focus.identity
     return identities
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acquisition.frame import Frame, LandmarkVisit, Status
-from acquisition.plan import LEARNING_LOOKS
+from acquisition.plan import FOCUS_LOOKS, LEARNING_LOOKS
 from acquisition.store import RunInfo
 from opticalnet.console import listed
 from opticalnet.dose import photon_energy_j
@@ -71,7 +71,8 @@ class Dashboard:
         self._began = self._latest = 0.0
         self._visit: LandmarkVisit | None = None
         landmark = info.plan.landmark
-        self._landmark_exposures = 0 if landmark is None else LEARNING_LOOKS * landmark.frames
+        looks = LEARNING_LOOKS + (FOCUS_LOOKS if info.instrument.focus else 0)
+        self._landmark_exposures = 0 if landmark is None else looks * landmark.frames
 
     def there(self, frame: Frame) -> None:
         """Count a frame that the run has already."""
@@ -210,9 +211,11 @@ class Dashboard:
             return "not seen yet"
         if not visit.is_believed:
             return f"landmark lost, chi-squared {visit.chi_squared:.1f}"
-        size_nm, sd_nm = (1000 * math.hypot(*pair) for pair in (visit.drift_um, visit.sd_um))
+        pairs = (visit.drift_um[:2], visit.sd_um[:2])
+        size_nm, sd_nm = (1000 * math.hypot(*pair) for pair in pairs)
         state = "followed" if any(visit.correction_um) else "none for certain"
-        return f"{size_nm:.0f} +- {sd_nm:.0f} nm, {state}"
+        focus = "".join(f", focus {1000 * z_um:+.0f} nm" for z_um in visit.drift_um[2:])
+        return f"{size_nm:.0f} +- {sd_nm:.0f} nm{focus}, {state}"
 
     def _rate(self) -> float:
         """Return points per second, from the first to the latest."""

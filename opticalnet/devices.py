@@ -12,24 +12,29 @@ from configs.instrument import (
     SIMULATED_PORT,
     GcsStageConfig,
     InstrumentConfig,
+    MicroManagerFocusConfig,
     MicroManagerShutterConfig,
     MicroManagerStageConfig,
     SimulatedCameraConfig,
+    SimulatedFocusConfig,
     SimulatedShutterConfig,
     SimulatedStageConfig,
 )
 from drivers.clock import WallClock
 from drivers.gcs import GcsStage
 from drivers.micromanager import MicroManagerCamera, MicroManagerStage
+from drivers.mm_focus import MicroManagerFocus
 from drivers.mm_shutter import MicroManagerShutter
-from drivers.protocols import Camera, Clock, Shutter, XYStage
+from drivers.protocols import Camera, Clock, Focus, Shutter, XYStage
 from simulation.camera import SimulatedCamera
 from simulation.clock import VirtualClock
+from simulation.focus import SimulatedFocus
 from simulation.gcs_controller import GcsController
 from simulation.samples import Sample
 from simulation.serial_line import SerialLine
 from simulation.shutter import SimulatedShutter
 from simulation.stage import SimulatedStage
+from simulation.streams import Stream, numpy_stream
 from simulation.world import World
 
 TruePosition = Callable[[], tuple[float, float]]
@@ -63,13 +68,16 @@ def open_instrument(
         shutter, is_lit = _open_shutter(config)
         if shutter is not None:
             devices.push(partial(_close, shutter))
-        camera = _open_camera(config, clock, seed, sample, stage_um, is_lit)
+        focus, defocus_um = _open_focus(config, clock, seed)
+        if focus is not None:
+            devices.push(partial(_close, focus))
+        camera = _open_camera(config, clock, seed, sample, stage_um, is_lit, defocus_um)
         devices.push(partial(_close, camera))
-        yield Instrument(stage, camera, clock, shutter)
+        yield Instrument(stage, camera, clock, shutter, focus)
 
 
 def _close(
-    device: XYStage | Camera | Shutter,
+    device: XYStage | Camera | Shutter | Focus,
     _kind: type[BaseException] | None,
     error: BaseException | None,
     _traceback: TracebackType | None,
@@ -115,6 +123,20 @@ def _open_shutter(config: InstrumentConfig) -> tuple[Shutter | None, Callable[[]
             return MicroManagerShutter(shutter), lambda: True
 
 
+def _open_focus(
+    config: InstrumentConfig, clock: Clock, seed: int
+) -> tuple[Focus | None, Callable[[], float]]:
+    """Open the focus drive, if there is one; a simulated one also says what it adds."""
+    match config.focus:
+        case None:
+            return None, lambda: 0.0
+        case SimulatedFocusConfig() as focus:
+            simulated = SimulatedFocus(focus, clock, numpy_stream(seed, Stream.FOCUS_DRIVE))
+            return simulated, simulated.defocus_um
+        case MicroManagerFocusConfig() as focus:
+            return MicroManagerFocus(focus, clock), lambda: 0.0
+
+
 def _open_camera(
     config: InstrumentConfig,
     clock: Clock,
@@ -122,6 +144,7 @@ def _open_camera(
     sample: Sample,
     stage_um: TruePosition | None,
     is_lit: Callable[[], bool],
+    defocus_um: Callable[[], float],
 ) -> Camera:
     if not isinstance(config.camera, SimulatedCameraConfig):
         return MicroManagerCamera(config.camera, clock)
@@ -140,5 +163,6 @@ def _open_camera(
         is_lit=is_lit,
         clock=clock,
         seed=seed,
+        defocus_um=defocus_um,
     )
     return SimulatedCamera(config.camera, config.optics, world, clock)

@@ -10,6 +10,7 @@ from configs.faults import Faults
 from configs.instrument import (
     InstrumentConfig,
     SimulatedCameraConfig,
+    SimulatedFocusConfig,
     SimulatedShutterConfig,
     SimulatedStageConfig,
 )
@@ -29,7 +30,10 @@ def simulated_like(config: InstrumentConfig) -> InstrumentConfig:
             x_direction=stage.x_direction, y_direction=stage.y_direction
         )
     shutter = None if config.shutter is None else SimulatedShutterConfig()
-    return config.changed(camera=camera, stage=stage, shutter=shutter)
+    focus = config.focus
+    if focus is not None and not isinstance(focus, SimulatedFocusConfig):
+        focus = SimulatedFocusConfig(range_um=focus.range_um)
+    return config.changed(camera=camera, stage=stage, shutter=shutter, focus=focus)
 
 
 def load_faults(path: str) -> Faults:

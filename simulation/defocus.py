@@ -9,6 +9,8 @@ from simulation.light import Light
 
 # Between planes that close, fields change along straight lines: 1e-4 of the intensity.
 _PLANE_NM: Final = 10
+_KEPT: Final = 16
+"""Of the planes, and of the models between: as many as learning a landmark takes."""
 
 
 class FocusSeries:
@@ -24,8 +26,8 @@ class FocusSeries:
         self._optics = optics
         self._cell_nm = cell_nm
         self._light = Light.of(optics)
-        self._plane = lru_cache(maxsize=4)(self._new_plane)
-        self._between = lru_cache(maxsize=4)(self._new_between)
+        self._plane = lru_cache(maxsize=_KEPT)(self._new_plane)
+        self._between = lru_cache(maxsize=_KEPT)(self._new_between)
 
     def at(self, focus_nm: float) -> ForwardModel:
         """Return the model with the sample so much farther from the camera's plane.

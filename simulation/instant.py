@@ -8,7 +8,7 @@ import numpy as np
 
 from configs.errors import DeviceTimeout
 from configs.instrument import Travel
-from drivers.protocols import Identity, Image, check_travel
+from drivers.protocols import Identity, Image, check_focus, check_travel
 
 _STEPS_PER_UM = 200
 
@@ -34,6 +34,39 @@ class InstantStage:
         """Return at once."""
 
     def position(self) -> tuple[float, float]:
+        """Return the last target."""
+        return self._position_um
+
+    def stop(self) -> None:
+        """Count."""
+        self.stops += 1
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+class InstantFocus:
+    """Has the methods of ``drivers.protocols.Focus``; always exactly on target."""
+
+    def __init__(self, limits_um: tuple[float, float]) -> None:
+        self.limits_um = limits_um
+        self.identity = Identity("instant focus", "simulated")
+        self.moves = 0
+        self.stops = 0
+        self.closed = False
+        self._position_um = sum(limits_um) / 2
+
+    def move_to(self, z_um: float) -> None:
+        """Be there."""
+        check_focus(self.limits_um, z_um)
+        self.moves += 1
+        self._position_um = z_um
+
+    def wait_settled(self, timeout_s: float) -> None:
+        """Return at once."""
+
+    def position(self) -> float:
         """Return the last target."""
         return self._position_um
 

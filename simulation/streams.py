@@ -25,6 +25,7 @@ class Stream(IntEnum):
     SHUFFLE = 8
     INSTRUMENTS = 9
     TRAINING = 10
+    FOCUS_DRIVE = 11
 
 
 def numpy_stream(seed: int, stream: Stream, *key: int) -> np.random.Generator:

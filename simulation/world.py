@@ -47,6 +47,8 @@ class World:
         The only time there is; drift begins now.
     seed
         Of all noise, drift and dust.
+    defocus_um
+        Says by how much a focus drive has the sample farther from the camera's plane.
 
     Photon and read noise of a frame follow from the seed, the place on the sample, and how
     often that was looked at before: whatever was taken in between, a scan that goes on
@@ -64,6 +66,7 @@ class World:
         is_lit: Callable[[], bool],
         clock: Clock,
         seed: int,
+        defocus_um: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._seed = seed
         self._looks: Counter[tuple[int, int]] = Counter()
@@ -74,7 +77,7 @@ class World:
         self._cells = CellsUnderBeam(sample, self._side)
         self._detector = Detector(camera, environment, optics.image_px, model.open_peak(), seed)
         self._disturbances = Disturbances(environment, seed)
-        self._stage_um, self._is_lit = stage_um, is_lit
+        self._stage_um, self._is_lit, self._defocus_um = stage_um, is_lit, defocus_um
         self._clock = clock
         self._began_s = clock.now()
 
@@ -82,13 +85,13 @@ class World:
         """Let exposure time pass and return what the camera then holds, (y, x)."""
         self._clock.sleep(exposure_ms / 2000)
         time_s = self._clock.now() - self._began_s
-        stage_um = self._stage_um()
+        stage_um, defocus_nm = self._stage_um(), 1000 * self._defocus_um()
         self._clock.sleep(exposure_ms / 2000)
         now = self._disturbances.at(np.array([time_s]))
         # A sample that drifts right has the beam further left on it.
         place_um = self._geometry.on_sample_um(*stage_um) - now.displacement_nm / 1000
         steps = np.rint(place_um[0] / _RESOLUTION_UM).astype(np.int64)
-        light = self._light(steps[None] * _RESOLUTION_UM, float(now.focus_nm[0]))
+        light = self._light(steps[None] * _RESOLUTION_UM, float(now.focus_nm[0]) + defocus_nm)
         image: NDArray[np.uint16] = self._detector.record(
             light * self._is_lit(), now.power, exposure_ms, self._noise(*steps.tolist())
         )[0]

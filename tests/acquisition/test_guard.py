@@ -220,3 +220,18 @@ def test_a_sample_that_goes_too_far_is_not_followed(make_info, small_plan, bench
     unmet = guard.look(way)
     assert "correction: expected at most 5 um" in str(unmet)
     assert not unmet.passes
+
+
+def test_a_focus_drive_out_of_its_range_is_told(make_info, small_plan, bench):
+    class Elsewhere:
+        limits_um = (0.0, 100.0)
+
+        def position(self):
+            return 100.2
+
+        def stop(self):
+            pass
+
+    bench = replace(bench, focus=Elsewhere())
+    with pytest.raises(LimitError, match=r"focus: expected 0 to 100 um, got 100\.200 um"):
+        scan(make_info(small_plan), bench, None, Notes())

@@ -33,6 +33,7 @@ records = st.builds(
     correction_um=pairs,
     drift_um=st.none() | pairs,
     readback_um=st.none() | pairs,
+    focus_um=st.none() | numbers,
     started_s=times,
     settling_s=times,
     attempts=st.integers(0, 255),
@@ -112,6 +113,7 @@ READERS = {
     "correction_um": pair,
     "drift_um": lambda said: None if said is None else pair(said),
     "readback_um": lambda said: None if said is None else pair(said),
+    "focus_um": lambda said: None if said is None else real(said),
     "started_s": real,
     "settling_s": real,
     "attempts": whole,
@@ -119,7 +121,13 @@ READERS = {
     "reason": str,
     "crc32": whole,
 }
-DEFAULTS = {"correction_um": (0, 0), "drift_um": None, "settling_s": 0, "reason": ""}
+DEFAULTS = {
+    "correction_um": (0, 0),
+    "drift_um": None,
+    "focus_um": None,
+    "settling_s": 0,
+    "reason": "",
+}
 
 
 def assert_valid(record, line):
@@ -228,6 +236,7 @@ RECORD = {
     "target_um": "[1, 2.5]",
     "drift_um": "null",
     "readback_um": "[1, 2]",
+    "focus_um": "null",
     "started_s": "0",
     "attempts": "1",
     "status": "2",
@@ -253,6 +262,7 @@ REFUSED = {
     "target_um": [*NOT_PAIR, "null"],
     "drift_um": NOT_PAIR,
     "readback_um": NOT_PAIR,
+    "focus_um": [*NOT_REAL, "[1]"],
     "started_s": [*NOT_REAL, "-5e-324", "null"],
     "attempts": [*NOT_WHOLE, "256"],
     "status": [*NOT_WHOLE, "0", "3"],
@@ -273,7 +283,7 @@ def test_what_a_record_may_not_hold_is_damage(run, name):
         assert (got, "journal line 1 is damaged" in damage) == ([], True), text
 
 
-@pytest.mark.parametrize("name", sorted(RECORD.keys() - {"drift_um", "reason"}))
+@pytest.mark.parametrize("name", sorted(RECORD.keys() - {"drift_um", "focus_um", "reason"}))
 def test_a_record_that_lacks_something_is_damage(run, name):
     fields = {key: text for key, text in RECORD.items() if key != name}
     assert f"journal line 1 is damaged: {name}" in read_whole(run, in_json(fields).encode())[1]

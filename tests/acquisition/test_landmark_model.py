@@ -4,65 +4,23 @@ import math
 
 import numpy as np
 import pytest
-import torch
+from landmark_bench import GRID_UM, SENSOR, Place
 
-from acquisition import landmark_model, spatial_frequencies
-from acquisition.landmark_model import LandmarkModel, expected_sd_um
+from acquisition import spatial_frequencies
+from acquisition.landmark_model import LandmarkModel
+from acquisition.landmark_noise import read_variance
+from acquisition.landmark_promise import expected_sd_um
 from configs.errors import AcquisitionError
 from configs.geometry import SampleGeometry
-from configs.instrument import Environment, Sensor, SensorMaps, SimulatedCameraConfig
+from configs.instrument import Environment, SimulatedCameraConfig
 from configs.optics import Optics
 from simulation.clock import VirtualClock
-from simulation.defocus import FocusSeries
 from simulation.samples import Sample
-from simulation.sensor import SensorModel
 from simulation.world import World
 
-SENSOR = Sensor()
-SERIES = FocusSeries(Optics(), 180.0)
-PEAK_E = 2000.0  # of an open sample: 200 per ms, for 10 ms
-STEPS_UM = 0.03 * np.arange(-2, 3)
-GRID_UM = np.stack(np.meshgrid(STEPS_UM, STEPS_UM), axis=-1).reshape(-1, 2)
 INSIDE_UM = 0.001 * np.array([(0, 0), (17, -31), (-45, 40), (-24, -8), (38, 44), (-60, 20)])
 FAR_UM = [(0.15, 0.0), (0.0, -0.2), (0.15, 0.15), (-0.2, 0.2), (0.3, 0.0), (0.0, 0.3)]
 GATE = 1.5
-
-
-class Place:
-    """A place of a sample of random squares, seen by one camera."""
-
-    def __init__(self, squares, laser_noise=0.005):
-        self._squares = np.pad(
-            np.random.default_rng(squares).random((21, 21)) < 0.35, 2
-        ).astype(np.float32)
-        self._random = np.random.default_rng(squares + 100)
-        self._noise = torch.Generator().manual_seed(squares)
-        self._sensor = SensorModel(SENSOR, SensorMaps(), 64, self._noise)
-        self._laser_noise = laser_noise
-
-    def light(self, offset_um, focus_nm=0.0):
-        """Photo-electrons of one frame with the beam at an offset from the middle."""
-        model = SERIES.at(focus_nm)
-        column, row = np.rint(np.asarray(offset_um) / 0.18).astype(int)
-        top, left = (25 - model.cells) // 2 + row, (25 - model.cells) // 2 + column
-        window = self._squares[None, top : top + model.cells, left : left + model.cells]
-        displaced = 0.18 * np.array([[column, row]]) - offset_um
-        frames = model.frames(torch.from_numpy(window), torch.from_numpy(displaced).float())
-        return frames[0].numpy() * (PEAK_E / SERIES.at(0.0).open_peak())
-
-    def shoot(self, light, frames=8, power=1.0, stray_e=0.5):
-        """Frames of a light, (..., y, x): (..., frames, y, x)."""
-        light = np.asarray(light)[..., None, :, :]
-        flicker = self._random.standard_normal((*light.shape[:-3], frames, 1, 1))
-        electrons = light * power * (1 + self._laser_noise * flicker) + stray_e
-        adu = self._sensor.expose(
-            torch.from_numpy(electrons.astype(np.float32)), 10.0, self._noise
-        )
-        return adu.numpy().astype(np.uint16)
-
-    def dither(self, frames=8, power=1.0):
-        light = np.stack([self.light(offset) for offset in GRID_UM])
-        return LandmarkModel.fit(self.shoot(light, frames, power), GRID_UM, SENSOR)
 
 
 @pytest.fixture(scope="module")
@@ -345,7 +303,7 @@ def test_pixels_that_are_noisier_than_the_rest_count_less():
     read_e[3, 4] = 20.0
     electrons = random.normal(0, read_e, (25, 8, 16, 16)) + random.poisson(5, (25, 8, 16, 16))
     images = np.rint(electrons / SENSOR.gain_e_per_adu + 100).astype(np.uint16)
-    read_e2 = landmark_model._read_variance(images, np.full((16, 16), 5.0), SENSOR)
+    read_e2 = read_variance(images, np.full((16, 16), 5.0), SENSOR)
     assert read_e2[3, 4] == pytest.approx(400, rel=0.3)
     assert np.median(read_e2) == pytest.approx(1 + SENSOR.gain_e_per_adu**2 / 12, rel=0.25)
 
@@ -390,7 +348,7 @@ def test_one_frame_per_position_will_do(place):
 
 @pytest.mark.parametrize(
     ("images", "offsets"),
-    [((25, 64, 64), (25, 2)), ((25, 8, 64, 64), (24, 2)), ((25, 8, 64, 64), (25, 3))],
+    [((25, 64, 64), (25, 2)), ((25, 8, 64, 64), (24, 2)), ((25, 8, 64, 64), (25, 4))],
 )
 def test_dithers_of_the_wrong_shape_are_refused(images, offsets):
     with pytest.raises(ValueError, match=r"expected images \(positions, frames, y, x\)"):

@@ -18,6 +18,7 @@ from acquisition.plan import LandmarkSchedule, ScanPlan
 from acquisition.store import Run
 from acquisition.writer import RunWriter
 from configs.errors import RunStoreError
+from configs.instrument import InstrumentConfig
 from configs.sample import Fabrication, Mask, Star
 
 
@@ -343,7 +344,7 @@ def test_a_disk_too_small_is_told_before_anything_is_written(tmp_path):
     plan = ScanPlan(rows=100_000, columns=100_000, centre_um=(0.0, 0.0))
     assert run_bytes(plan, 64) > 8e13
     with pytest.raises(RunStoreError, match="disk too small"):
-        check_output(tmp_path / "run.zarr", plan, 64)
+        check_output(tmp_path / "run.zarr", plan, InstrumentConfig(name="test"))
 
 
 def test_what_is_no_run_is_refused(tmp_path, info):

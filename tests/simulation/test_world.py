@@ -28,7 +28,9 @@ def coverage():
     return (np.random.default_rng(5).random((20, 20)) < 0.4).astype(float)
 
 
-def make_world(sample, stage_um, environment=STILL, clock=None, camera=QUIET, seed=0):
+def make_world(
+    sample, stage_um, environment=STILL, clock=None, camera=QUIET, seed=0, defocus_um=0.0
+):
     if not isinstance(sample, Sample):
         sample = Sample("x", sample)
     clock = clock or VirtualClock()
@@ -42,6 +44,7 @@ def make_world(sample, stage_um, environment=STILL, clock=None, camera=QUIET, se
         is_lit=lambda: True,
         clock=clock,
         seed=seed,
+        defocus_um=lambda: defocus_um,
     )
 
 
@@ -93,6 +96,22 @@ def test_between_squares_the_sample_is_displaced_the_other_way(coverage):
 def test_far_away_there_is_only_film(coverage):
     image = look(coverage, FRAME.stage_um(200, -300))
     assert_same_light(image, expected(np.zeros((20, 20)), 10, 10))
+
+
+@pytest.mark.parametrize("defocus_um", [0.3, -0.3])
+def test_a_focus_drive_adds_to_the_defocus(coverage, defocus_um):
+    image = look(coverage, FRAME.stage_um(9, 10), defocus_um=defocus_um)
+    assert_same_light(image, expected(coverage, 9, 10, focus_nm=1000 * defocus_um))
+    for wrong_um in (0.0, -defocus_um):
+        assert misfit(image, expected(coverage, 9, 10, focus_nm=1000 * wrong_um)) > 2
+
+
+def test_a_focus_drive_undoes_what_drift_has_done(coverage):
+    clock = VirtualClock()
+    creeping = STILL.model_copy(update={"focus_drift_nm_per_min": 50.0})
+    world = make_world(coverage, FRAME.stage_um(9, 10), creeping, clock, defocus_um=-0.2)
+    clock.sleep(240.0)
+    assert_same_light(world.expose(10.0), expected(coverage, 9, 10))
 
 
 def test_drift_moves_the_sample_as_time_passes(coverage):
