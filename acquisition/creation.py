@@ -1,5 +1,6 @@
 """A new run on disk: its arrays, empty, and what is known of it before its first frame."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Final
@@ -62,6 +63,14 @@ def _create_arrays(path: Path, info: RunInfo, truth: NDArray[np.float64] | None)
         compressors=FRAME_CODEC,
         dimension_names=("scan", "y", "x"),
     )
+    group.create_array(
+        "repeats/frames",
+        shape=(0, *info.frame_shape),
+        chunks=(1, *info.frame_shape),
+        dtype="uint16",
+        compressors=FRAME_CODEC,
+        dimension_names=("repeat", "y", "x"),
+    )
     points = group.create_group("points")
     for name, tail, dtype, fill in POINT_ARRAYS:
         points.create_array(
@@ -107,7 +116,7 @@ def _create_landmark(
 
 def run_bytes(plan: ScanPlan, image_px: int) -> int:
     """Return the largest size of a run on disk, were nothing compressible."""
-    frames = len(plan)
+    frames = len(plan) + math.ceil(plan.finish.share * len(plan))
     if plan.landmark is not None:
         looks = LEARNING_LOOKS + FOCUS_LOOKS + plan.rows // plan.landmark.every_lines + 1
         frames += looks * plan.landmark.frames

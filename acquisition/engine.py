@@ -8,9 +8,11 @@ closed, and everything taken is on disk.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acquisition.drift import DriftWatch
 from acquisition.frame import Dither, Frame, LandmarkVisit, Status
@@ -32,6 +34,11 @@ _LEAST_INVALID: Final = 10
 _SAFE_WITHIN_S: Final = 5.0
 _FULL_DISK_PERIOD_S: Final = 1.0
 _WAITING_PERIOD_S: Final = 5.0
+_FINISH_ROUNDS: Final = 3
+"""What is still in doubt after one gets more in the next."""
+
+
+Doubts = Callable[[], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,11 @@ class ScanSummary:
 
 
 def scan(
-    info: RunInfo, instrument: Instrument, writer: RunWriter | None, observer: Observer
+    info: RunInfo,
+    instrument: Instrument,
+    writer: RunWriter | None,
+    observer: Observer,
+    doubts: Doubts | None = None,
 ) -> ScanSummary:
     """Take every point of a plan that a run has not got yet.
 
@@ -59,6 +70,9 @@ def scan(
         Where frames are kept, and are already; ``None`` rehearses.
     observer
         Sees every frame.
+    doubts
+        Says, of the frames that are on disk, how doubtful what lies at each point is, (rows,
+        columns) of the scan; ``None``: nothing is looked at again but what failed.
 
     Raises
     ------
@@ -86,7 +100,7 @@ def scan(
         scanner = Scanner(info, instrument, log, stopping, watchdog, guard, began_s)
         session = _Scan(scanner, guard, writer, observer, log, stopping)
         log.info(f"{len(info.plan)} points, {(session.status != Status.PENDING).sum()} there")
-        session.run()
+        session.run(doubts)
         taken, valid = session.status != Status.PENDING, session.status == Status.VALID
         summary = ScanSummary(
             int(taken.sum()),
@@ -150,11 +164,13 @@ class _Scan:
             self.status[:] = writer.points.status
         self._watch: DriftWatch | None = None
         self._suspect: set[int] = set()
+        self._repeats = 0 if writer is None else len(writer.points.repeats)
         self._points_since_pause = self._invalid_since_pause = 0
 
-    def run(self) -> None:
-        """Take what is missing, and again what failed."""
-        if (self.status == Status.VALID).all():
+    def run(self, doubts: Doubts | None) -> None:
+        """Take what is missing, again what failed, and again what is in doubt."""
+        looks = 0 if doubts is None else self._further_looks()
+        if (self.status == Status.VALID).all() and not looks:
             return
         self._scanner.configure()
         self._scanner.light(on=True)
@@ -166,6 +182,8 @@ class _Scan:
                 self._stopping.check(StopLevel.LINE)
         self._take_again()
         self._save(RunWriter.flush)
+        if doubts is not None:
+            self._finish(doubts, looks)
 
     def _drift_watch(self) -> DriftWatch | None:
         schedule = self._plan.landmark
@@ -182,24 +200,76 @@ class _Scan:
             self._take_all([self._plan.point(*divmod(index, columns))])
             self._stopping.check(StopLevel.LINE)
 
+    def _further_looks(self) -> int:
+        """Return how many more looks at points in doubt there are to be."""
+        if self._writer is None:
+            return 0
+        most = int(self._plan.finish.share * len(self._plan))
+        return max(most - len(self._writer.points.repeats), 0)
+
+    def _finish(self, doubts: Doubts, looks: int) -> None:
+        """Look again at what is most in doubt, in rounds, until light or time is spent."""
+        end_s = self._clock.now() + self._plan.finish.seconds
+        for later in range(_FINISH_ROUNDS, 0, -1):
+            self._scanner.light(on=False)
+            indices = self._most_doubtful(doubts(), -(-looks // later)) if looks else []
+            if indices:
+                self._log.info(f"{len(indices)} points in doubt are looked at again")
+                self._scanner.light(on=True)
+            for index in indices:
+                if self._clock.now() >= end_s:
+                    return
+                self._look_again(self._plan.point(*divmod(index, self._plan.columns)))
+                self._stopping.check(StopLevel.LINE)
+            looks -= len(indices)
+            self._save(RunWriter.flush)
+
+    def _most_doubtful(self, doubt: NDArray[np.float64], most: int) -> list[int]:
+        """Return points that may be looked at again, most in doubt, in their own order."""
+        flat = np.where(self.status == Status.VALID, np.nan_to_num(doubt.ravel()), 0.0)
+        best = [int(index) for index in np.argsort(-flat, kind="stable") if flat[index] > 0]
+        columns, allows = self._plan.columns, self._guard.allows
+        targets = ((i, self._plan.point(*divmod(i, columns)).target_um) for i in best)
+        return sorted(islice((i for i, target_um in targets if allows(target_um)), most))
+
+    def _look_again(self, point: ScanPoint) -> None:
+        """Take one more frame of a point; one that fails is let go of."""
+        self._heed_limits()
+        self._visit_if_due(point.row)
+        self._scanner.approach(point, self._correction_um)
+        frame = replace(self._frame(point), repeat=self._repeats)
+        if frame.status is not Status.VALID:
+            return
+        self._repeats += 1
+        frame = self._dated(frame)
+        self._save(lambda writer: writer.add(frame))
+        self._observer.frame(frame)
+
     def _take_all(self, points: list[ScanPoint]) -> None:
         """Take neighbouring points of a line, and look where the sample is when it is time."""
         come_up = True
         for point in points:
             self._stopping.check()
             self._heed_limits()
-            if self._watch is not None and self._watch.is_due(point.row):
-                self._watch.visit(point.row)
-                come_up = True
-            if come_up:
+            if self._visit_if_due(point.row) or come_up:
                 self._scanner.approach(point, self._correction_um)
                 come_up = False
             self._take(point)
 
+    def _visit_if_due(self, row: int) -> bool:
+        if self._watch is None or not self._watch.is_due(row):
+            return False
+        self._watch.visit(row)
+        return True
+
+    def _dated(self, frame: Frame) -> Frame:
+        """Return a frame with where the sample was."""
+        if self._watch is None:
+            return frame
+        return replace(frame, drift_um=self._watch.drift_um())
+
     def _take(self, point: ScanPoint) -> None:
-        frame = self._frame(point)
-        if self._watch is not None:
-            frame = replace(frame, drift_um=self._watch.drift_um())
+        frame = self._dated(self._frame(point))
         self.status[point.index] = frame.status
         self._suspect.discard(point.index)
         if frame.status is Status.VALID:

@@ -48,6 +48,8 @@ class Frame:
         far as the landmark says; ``None`` where it says nothing.
     settling_s
         From the command to rest.
+    repeat
+        Which of the further looks at points this is; ``None``: the point itself.
     focus_um
         Where the focus drive said it was when it had last moved; ``None`` where there is none.
     """
@@ -62,6 +64,7 @@ class Frame:
     correction_um: tuple[float, float] = (0.0, 0.0)
     drift_um: tuple[float, float] | None = None
     settling_s: float = 0.0
+    repeat: int | None = None
     focus_um: float | None = None
 
 
@@ -74,9 +77,9 @@ class FrameLine:
     row
         Of the scan.
     columns
-        (n,), of the valid points.
+        (n,), of the valid frames; a point that was looked at again is there as often.
     images
-        (n, y, x), uint16.
+        (n, y, x), uint16; floats where ``merged``.
     off_um
         (n, 2), by how much (x, y) the beam was off the middle of its square, as far as the
         stage says; NaN where it said nothing.
@@ -84,7 +87,7 @@ class FrameLine:
 
     row: int
     columns: NDArray[np.int64]
-    images: NDArray[np.uint16]
+    images: NDArray[np.uint16] | NDArray[np.float32]
     off_um: NDArray[np.float64]
 
     @classmethod
@@ -99,6 +102,18 @@ class FrameLine:
             np.stack([frame.image for frame in valid]) if valid else images,
             off_um(geometry, [f.point for f in valid], *_places(valid)),
         )
+
+    def merged(self) -> Self:
+        """Return one image for every point: the mean of all looks at it."""
+        columns, which, looks = np.unique(self.columns, return_inverse=True, return_counts=True)
+        if len(columns) == len(self.columns):
+            return self
+        images = np.zeros((len(columns), *self.images.shape[1:]), np.float32)
+        off_um = np.zeros((len(columns), 2))
+        np.add.at(images, which, self.images)
+        np.add.at(off_um, which, self.off_um)
+        images /= looks[:, None, None]
+        return type(self)(self.row, columns, images, off_um / looks[:, None])
 
     def within(self, columns: range) -> Self:
         """Return the frames at some columns."""

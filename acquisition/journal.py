@@ -43,6 +43,8 @@ class PointRecord(Value):
     attempts: Annotated[int, Field(ge=0, le=255)]
     status: Annotated[Status, AfterValidator(_taken)]
     reason: str = ""
+    repeat: _Count | None = None
+    """Which of ``repeats/frames`` holds the pixels; ``None``: ``frames`` does."""
     crc32: Annotated[int, Field(ge=0, lt=1 << 32)]
     """Of the pixels, as they lie in memory."""
 
@@ -60,6 +62,7 @@ class PointRecord(Value):
             settling_s=frame.settling_s,
             attempts=frame.attempts,
             status=frame.status,
+            repeat=frame.repeat,
             # A driver's message may hold bytes that are no text: Python's lone surrogates.
             reason=frame.reason.encode(errors="backslashreplace").decode(),
             crc32=zlib.crc32(frame.image.data),

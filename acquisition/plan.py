@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MARGIN, DEFAULT_MAX_CHI_SQUARED
+from configs.defaults import (
+    DEFAULT_EXPOSURE_MS,
+    DEFAULT_FINISH_SHARE,
+    DEFAULT_MARGIN,
+    DEFAULT_MAX_CHI_SQUARED,
+)
 from configs.errors import LimitError
 from configs.geometry import SampleGeometry
 from configs.grid import LARGEST_GRID
 from configs.instrument import Direction, Travel
-from configs.value import Pair, Positive, PositiveInt, Seed, Value
+from configs.value import Fraction, NonNegative, Pair, Positive, PositiveInt, Seed, Value
 
 _Cell = TypeVar("_Cell", bound=np.generic)
 
@@ -54,6 +59,15 @@ class LandmarkSchedule(Value):
     """Above it, reduced, a look is no look at the landmark; 1 is what noise explains."""
 
 
+class FinishSchedule(Value):
+    """How much more light and time the squares in doubt get, after the raster."""
+
+    share: Fraction = DEFAULT_FINISH_SHARE
+    """Most further looks, of the points of the scan."""
+    seconds: NonNegative = 600.0
+    """Longest that they take."""
+
+
 class ScanPlan(Value):
     """A raster of squares under a fixed beam.
 
@@ -75,6 +89,7 @@ class ScanPlan(Value):
     y_direction: Direction = 1
     landmark: LandmarkSchedule | None = LandmarkSchedule()
     """``None``: the sample is not watched for drift."""
+    finish: FinishSchedule = FinishSchedule()
     seed: Seed = 0
     """Of everything random in a simulated instrument."""
 

@@ -78,6 +78,8 @@ class Points:
         Name to array, (scan, ...), of everything in ``POINT_ARRAYS``.
     crc32
         (scan,), checksum of the pixels.
+    repeats
+        Further looks at points, by their place in ``repeats/frames``.
     """
 
     def __init__(self, count: int) -> None:
@@ -86,9 +88,13 @@ class Points:
             for name, tail, dtype, fill in POINT_ARRAYS
         }
         self.crc32 = np.zeros(count, np.int64)
+        self.repeats: dict[int, PointRecord] = {}
 
     def note(self, record: PointRecord) -> None:
         """Enter a record of the journal."""
+        if record.repeat is not None:
+            self.repeats[record.repeat] = record
+            return
         for name, _, _, fill in POINT_ARRAYS:
             value = getattr(record, name)
             self.columns[name][record.index] = fill if value is None else value
@@ -241,22 +247,38 @@ class Run:
         plan = self.info.plan
         columns, images = self._valid_images(row, points)
         indices = row * plan.columns + columns
-        if damaged := _damaged(indices, images, points):
+        if damaged := _damaged(indices, images, points.crc32[indices]):
             raise RunStoreError(
                 f"{self.path}: the image of point {damaged[0]} is not the one that was"
                 " recorded: its checksum differs; the run is damaged there"
             )
+        places = [
+            (points.readback_um[index], np.nan_to_num(points.drift_um[index]))
+            for index in indices
+        ]
+        for slot, record in points.repeats.items():
+            if record.index // plan.columns == row and points.valid[record.index]:
+                image = self._repeat(slot, record)
+                columns = np.append(columns, record.index % plan.columns)
+                images = np.concatenate([images, image[None]])
+                places.append((record.readback_um, record.drift_um or (0.0, 0.0)))
+        readback_um, drift_um = np.array(places, np.float64).reshape(-1, 2, 2).swapaxes(0, 1)
+        there = [plan.point(row, int(column)) for column in columns]
         return FrameLine(
-            row,
-            columns,
-            images,
-            off_um(
-                plan.geometry,
-                [plan.point(row, int(column)) for column in columns],
-                points.readback_um[indices],
-                np.nan_to_num(points.drift_um[indices]),
-            ),
+            row, columns, images, off_um(plan.geometry, there, readback_um, drift_um)
         )
+
+    def _repeat(self, slot: int, record: PointRecord) -> NDArray[np.uint16]:
+        """Return the image, (y, x), of a further look at a point."""
+        image: NDArray[np.uint16] = self._array("repeats/frames", slice(slot, slot + 1))
+        crc32 = np.array([record.crc32])
+        if len(image) != 1 or _damaged(np.array([record.index]), image, crc32):
+            raise RunStoreError(
+                f"{self.path}: further look {slot} at point {record.index} is not the one that"
+                " was recorded: its checksum differs; the run is damaged there"
+            )
+        one: NDArray[np.uint16] = image[0]
+        return one
 
     def damaged(self, row: int, points: Points) -> list[int]:
         """Return the valid points of a line whose images are not those that were recorded."""
@@ -266,7 +288,8 @@ class Run:
             columns, images = self._valid_images(row, points)
         except RunStoreError:  # nothing of the line can be read
             return (row * plan.columns + valid).tolist()
-        return _damaged(row * plan.columns + columns, images, points)
+        indices = row * plan.columns + columns
+        return _damaged(indices, images, points.crc32[indices])
 
     def _valid_images(
         self, row: int, points: Points
@@ -331,11 +354,11 @@ class Run:
 
 
 def _damaged(
-    indices: NDArray[np.int64], images: NDArray[np.uint16], points: Points
+    indices: NDArray[np.int64], images: NDArray[np.uint16], crc32: NDArray[np.int64]
 ) -> list[int]:
     """Return the indices of the images that have another checksum."""
     return [
         int(index)
-        for index, image in zip(indices, images, strict=True)
-        if zlib.crc32(image.tobytes()) != points.crc32[index]
+        for index, image, expected in zip(indices, images, crc32, strict=True)
+        if zlib.crc32(image.tobytes()) != expected
     ]

@@ -178,7 +178,9 @@ class RunWriter:
     def _write(self, batch: Sequence[Frame | Dither | LandmarkVisit]) -> None:
         lines: dict[int, list[Frame]] = {}
         for item in batch:
-            if isinstance(item, Frame):
+            if isinstance(item, Frame) and item.repeat is not None:
+                self._write_repeat(item)
+            elif isinstance(item, Frame):
                 lines.setdefault(item.point.row, []).append(item)
             else:
                 self._arrays.write_landmark(item)
@@ -195,6 +197,13 @@ class RunWriter:
             self._done(frames)
         if self._is_flushing or time.monotonic() > self._saved_s + _COPY_EVERY_S:
             self._save_points()
+
+    def _write_repeat(self, frame: Frame) -> None:
+        record = PointRecord.of(frame)
+        self._arrays.write_repeat(frame)
+        self._journal.append([record])
+        self.points.note(record)
+        self._done([frame])
 
     def _done(self, items: Sequence[Frame | Dither | LandmarkVisit]) -> None:
         """Let go of what is on disk: no second try writes it again."""
@@ -233,7 +242,7 @@ class _Arrays:
         self.untouched = True
         self._columns = info.plan.columns
         group = zarr.open_group(DurableStore(run, disk), mode="r+")
-        self._frames = _array(group, "frames")
+        self._frames, self._repeats = _array(group, "frames"), _array(group, "repeats/frames")
         self._points = {
             name: _array(group, f"points/{name}")
             for name, *_ in POINT_ARRAYS
@@ -256,6 +265,14 @@ class _Arrays:
         for frame in frames:
             self._line[frame.point.column] = frame.image
         self._frames[span] = self._line
+
+    def write_repeat(self, frame: Frame) -> None:
+        """Write a further look at a point."""
+        assert frame.repeat is not None, "it is one"
+        self._repeats.resize(
+            (max(frame.repeat + 1, self._repeats.shape[0]), *frame.image.shape)
+        )
+        self._repeats[frame.repeat] = frame.image
 
     def write_points(self, points: Points, dirty: range) -> None:
         """Write what the journal says of some points: a copy, for readers of Zarr."""

@@ -1,6 +1,7 @@
 """A scan in one call: settings to a run."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,12 @@ from acquisition.provenance import Provenance
 from acquisition.resuming import check_same, forget_damaged
 from acquisition.store import Run, RunInfo
 from acquisition.writer import RunWriter
-from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MARGIN, DEFAULT_MAX_CHI_SQUARED
+from configs.defaults import (
+    DEFAULT_EXPOSURE_MS,
+    DEFAULT_FINISH_SHARE,
+    DEFAULT_MARGIN,
+    DEFAULT_MAX_CHI_SQUARED,
+)
 from configs.errors import ConfigError
 from configs.faults import Faults
 from configs.grid import LARGEST_GRID, check_grid
@@ -28,6 +34,7 @@ from drivers.protocols import Identity
 from opticalnet.devices import open_instrument
 from opticalnet.dose import beam_power_w
 from opticalnet.rehearsal import FaultyDisk, load_faults, simulated_like, with_faults
+from reconstruction.disagreement import disagreement
 from simulation.faults import Fate
 from simulation.samples import Sample, load_sample, make_sample
 
@@ -72,6 +79,7 @@ def plan_scan(
     seed: int = 0,
     exposure_ms: float = DEFAULT_EXPOSURE_MS,
     max_chi_squared: float = DEFAULT_MAX_CHI_SQUARED,
+    finish: float = DEFAULT_FINISH_SHARE,
 ) -> ScanPlan:
     """Return the plan that covers a sample, centred on the travel of an instrument."""
     check_grid(grid)
@@ -87,6 +95,7 @@ def plan_scan(
             "x_direction": instrument.stage.x_direction,
             "y_direction": instrument.stage.y_direction,
             "landmark": {"max_chi_squared": max_chi_squared},
+            "finish": {"share": finish},
             "seed": seed,
         },
     )
@@ -102,6 +111,7 @@ def acquire(
     density: float | None = None,
     exposure_ms: float = DEFAULT_EXPOSURE_MS,
     max_chi_squared: float = DEFAULT_MAX_CHI_SQUARED,
+    finish: float = DEFAULT_FINISH_SHARE,
     dry_run: bool = False,
     faults: str | Path | None = None,
     observer: Observer | None = None,
@@ -128,6 +138,8 @@ def acquire(
         Per frame.
     max_chi_squared
         Misfit of the landmark, reduced chi-squared, at which it counts as lost.
+    finish
+        Further looks, as a share of the points, at those where predictions disagree most.
     dry_run
         Rehearse on simulated devices with the same optics, limits and timing; nothing
         is recorded.
@@ -151,6 +163,7 @@ def acquire(
         seed=seed,
         exposure_ms=exposure_ms,
         max_chi_squared=max_chi_squared,
+        finish=finish,
     )
     if not dry_run:  # which lists everything that is wrong
         plan.check_travel(config.travel)
@@ -172,7 +185,8 @@ def acquire(
         known = config.camera.kind == "simulated" or Path(sample).suffix != ""
         truth = mask.coverage if known else None
         with RunWriter.create(path, info, truth) as writer:
-            return _acquisition(path, info, scan(info, devices, writer, observer))
+            doubts = partial(disagreement, Run(path), observer.warning)
+            return _acquisition(path, info, scan(info, devices, writer, observer, doubts))
 
 
 def resume(
@@ -187,8 +201,9 @@ def resume(
     observer
         Sees the frames that are there, and then every frame as it is taken.
     **expected
-        Any of ``sample``, ``grid``, ``instrument``, ``seed``, ``density``, ``exposure_ms``
-        and ``max_chi_squared`` of ``acquire``: what the run is expected to have been made with.
+        Any of ``sample``, ``grid``, ``instrument``, ``seed``, ``density``, ``exposure_ms``,
+        ``max_chi_squared`` and ``finish`` of ``acquire``: what the run is expected to have
+        been made with.
 
     Raises
     ------
@@ -211,7 +226,9 @@ def resume(
                 f"{len(damaged)} frames of {stored.path} are not those that were recorded"
                 f" (the first: point {damaged[0]}); they are taken again"
             )
-        return _acquisition(stored.path, info, scan(info, devices, writer, observer))
+        doubts = partial(disagreement, stored, observer.warning)
+        summary = scan(info, devices, writer, observer, doubts)
+        return _acquisition(stored.path, info, summary)
 
 
 def _rehearsed(
@@ -276,6 +293,8 @@ def _expected(info: RunInfo, options: dict[str, Any]) -> RunInfo:
     if "max_chi_squared" in options and plan.landmark is not None:
         landmark = plan.landmark.changed(max_chi_squared=options["max_chi_squared"])
         plan = plan.changed(landmark=landmark)
+    if "finish" in options:
+        plan = plan.changed(finish=plan.finish.changed(share=options["finish"]))
     return info.model_copy(update={"plan": plan, "instrument": instrument, "sample": name})
 
 

@@ -5,7 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from configs.defaults import DEFAULT_EXPOSURE_MS, DEFAULT_MAX_CHI_SQUARED
+from configs.defaults import (
+    DEFAULT_EXPOSURE_MS,
+    DEFAULT_FINISH_SHARE,
+    DEFAULT_MAX_CHI_SQUARED,
+)
 from configs.grid import LARGEST_GRID
 from opticalnet.console import fail, given, interruptible, kept
 
@@ -44,6 +48,10 @@ def acquire(
     max_chi_squared: Annotated[
         float, typer.Option(help="Misfit of the landmark that pauses the scan.")
     ] = DEFAULT_MAX_CHI_SQUARED,
+    finish: Annotated[
+        float,
+        typer.Option(help="Further looks where predictions disagree; share of the points."),
+    ] = DEFAULT_FINISH_SHARE,
     faults: Annotated[
         str | None,
         typer.Option(help="TOML file of what goes wrong in a dry run, to rehearse it."),
@@ -66,6 +74,7 @@ def acquire(
         "density": density,
         "exposure_ms": exposure_ms,
         "max_chi_squared": max_chi_squared,
+        "finish": finish,
         "dry_run": dry_run,
         "faults": faults,
     }

@@ -98,6 +98,7 @@ class FramePredictor:
 
         In other parts, the same frames give the same map but for rounding.
         """
+        line = line.merged()
         if len(line.columns) == 0:
             return
         logits = self._memory.run(lambda n: self._logits(line, n), len(line.columns))
@@ -149,6 +150,7 @@ class ScanPredictor:
     @torch.inference_mode()
     def consume(self, line: FrameLine) -> None:
         """Take the valid frames of one scan line; those before it may come later."""
+        line = line.merged()
         self.squares.see(line)
         self._waiting[line.row] = self._memory.run(
             lambda n: self._features(line, n), len(line.columns)
