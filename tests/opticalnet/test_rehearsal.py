@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from command_bench import Command, save_mask
 
+from acquisition import engine
 from acquisition.engine import scan
 from acquisition.observer import SilentObserver
 from acquisition.store import Run
@@ -18,6 +19,12 @@ from simulation.instant import position_um
 STAGE = tuple(name for name in StageFaults.model_fields if not name.endswith("_nm"))
 CAMERA = tuple(name for name in CameraFaults.model_fields if name != "dark_frames")
 TOO_QUIET_TO_BE_SEEN = {"jump"}
+
+
+@pytest.fixture(autouse=True)
+def _an_impatient_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that took no more is asked again without delay: real seconds otherwise."""
+    monkeypatch.setattr(engine, "_FULL_DISK_PERIOD_S", 0.01)
 
 
 def alone(part: str, name: str, probability: float) -> Faults:

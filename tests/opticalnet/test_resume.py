@@ -3,14 +3,14 @@
 import json
 import random
 import signal
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
-from command_bench import PATIENCE_S, Start, save_mask, taken
+from command_bench import PATIENCE_S, Command, Start, save_mask, taken
 
 import opticalnet
 from acquisition.store import Run
@@ -170,24 +170,42 @@ def test_the_log_tells_of_every_session(mask: str, tmp_path: Path) -> None:
     assert any("ended by _Enough" in message for message in messages)
 
 
+SLOWLY = """
+import sys, time
+import opticalnet
+
+class Slow(opticalnet.Observer):
+    def begin(self, info, there): pass
+    def frame(self, frame): time.sleep(0.01)
+    def landmark(self, visit): pass
+    def warning(self, message): pass
+    def paused(self, reason): return False
+
+mask, run, had = sys.argv[1:]
+if had == "0":
+    opticalnet.acquire(mask, out=run, instrument="simulated-still", observer=Slow())
+else:
+    opticalnet.resume(run, observer=Slow())
+"""
+"""A scan that takes a second, so that it can be killed on the way."""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_again_and_again_nothing_is_lost(
     mask: str, start: Start, tmp_path: Path
 ) -> None:
     opticalnet.acquire(mask, out=tmp_path / "whole.zarr", instrument="simulated-still")
     whole = zarr.open_group(tmp_path / "whole.zarr", mode="r")["frames"][:]
-    run, chance = tmp_path / "run.zarr", random.Random(4)
-    command = ["acquire", "--sample", mask, "--instrument", "simulated-still"]
-    had = 0
+    run, chance, had = tmp_path / "run.zarr", random.Random(4), 0
     for _ in range(4):
-        process = start(*(["acquire", "--resume", run] if had else [*command, "--out", run]))
+        process = start(mask, run, had, command=(sys.executable, "-W", "error", "-c", SLOWLY))
         wanted = had + chance.randrange(8, 20)
         while process.poll() is None and acknowledged(run) < wanted:
-            pass
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=PATIENCE_S)
+        _, err = process.communicate(timeout=PATIENCE_S)
         had = taken(run)
-        assert had >= min(wanted, 100)
+        assert had >= min(wanted, 100), err
         np.testing.assert_array_equal(
             zarr.open_group(run, mode="r")["frames"][:had], whole[:had]
         )
@@ -214,12 +232,17 @@ def acknowledged(run: Path) -> int:
     ],
 )
 def test_wrong_input_is_told_in_one_line(
-    mask: str, tmp_path: Path, start: Start, arguments: list[str], told: str
+    mask: str,
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    told: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     interrupted(mask, tmp_path / "run.zarr", 13)
-    process: subprocess.Popen[str] = start("acquire", *arguments)
-    _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode in {1, 2}
-    assert told in err
-    assert len(err.strip().splitlines()) == 1
+    outcome = command("acquire", *arguments)
+    assert outcome.code in {1, 2}
+    assert told in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
     assert Run(tmp_path / "run.zarr").points().valid.sum() == 13
