@@ -101,7 +101,7 @@ def test_a_disk_that_refuses_the_journal(start: Start, tmp_path: Path) -> None:
     # Of all files of this scan only the journal grows beyond the limit.
     tall = save_mask(tmp_path / "tall.npy", *("#." * 60))
     limited = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000));"
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (70_000, 70_000));"
         "from opticalnet.cli import main; main()"
     )
     process = start(
