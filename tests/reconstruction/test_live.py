@@ -54,11 +54,13 @@ def frames(small_plan):
 
 
 def offline(predictor, frames, plan, rows=None):
-    for row in range(plan.rows) if rows is None else rows:
-        line = [frame for frame in frames if frame.point.row == row]
-        if line:
-            predictor.consume(FrameLine.of(line, plan.geometry))
-    predictor.finish()
+    """What ``opticalnet.reconstruct`` does with frames, on one thread as that does."""
+    with one_thread():
+        for row in range(plan.rows) if rows is None else rows:
+            line = [frame for frame in frames if frame.point.row == row]
+            if line:
+                predictor.consume(FrameLine.of(line, plan.geometry))
+        predictor.finish()
     return predictor
 
 
@@ -182,7 +184,8 @@ def test_lines_are_final_once_those_that_see_them_came(scan_predictor, frames, s
     complete = offline(scan_predictor(), frames, small_plan).squares.probability
     for row in range(small_plan.rows):
         line = [frame for frame in frames if frame.point.row == row]
-        growing.consume(FrameLine.of(line, small_plan.geometry))
+        with one_thread():
+            growing.consume(FrameLine.of(line, small_plan.geometry))
         probability = growing.squares.probability
         final = np.isfinite(probability).all(axis=1)
         # Two blocks that look one line far; the margin is a line of the scan.
