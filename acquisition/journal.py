@@ -1,7 +1,8 @@
 """The journal of a run: a point counts once its record is there.
 
 Written behind the pixels, record by record; read whole or as it grows. A point that was
-taken again has several records, of which the last holds.
+taken again has several records, of which the last holds. A line is a JSON object that ends
+in ``,"line_crc32":N}``, N being the CRC-32 of all bytes of the line in front of that.
 """
 
 import zlib
@@ -19,6 +20,7 @@ from configs.value import NonNegative, Pair, Value
 JOURNAL: Final = "journal.jsonl"
 
 _SHOWN: Final = 200
+_MARK: Final = b',"line_crc32":'
 
 _Count = Annotated[int, Field(ge=0)]
 
@@ -43,7 +45,7 @@ class PointRecord(Value):
     attempts: Annotated[int, Field(ge=0, le=255)]
     status: Annotated[Status, AfterValidator(_taken)]
     reason: str = ""
-    repeat: _Count | None = None
+    repeat: Annotated[int, Field(ge=0, lt=1 << 31)] | None = None
     """Which of ``repeats/frames`` holds the pixels; ``None``: ``frames`` does."""
     crc32: Annotated[int, Field(ge=0, lt=1 << 32)]
     """Of the pixels, as they lie in memory."""
@@ -67,6 +69,12 @@ class PointRecord(Value):
             reason=frame.reason.encode(errors="backslashreplace").decode(),
             crc32=zlib.crc32(frame.image.data),
         )
+
+
+def _sealed(record: PointRecord) -> bytes:
+    """Return the line of a record, with its LF."""
+    head = record.model_dump_json().encode()[:-1]
+    return b"%b%b%d}\n" % (head, _MARK, zlib.crc32(head))
 
 
 class JournalReader:
@@ -100,8 +108,11 @@ class JournalReader:
 
     def _record(self, line: bytes) -> PointRecord:
         """Read the line that follows those that were read."""
+        head, _, seal = line.rpartition(_MARK)
+        if seal != b"%d}" % zlib.crc32(head):
+            self._damaged("its checksum differs")
         try:
-            record = PointRecord.model_validate_json(line)
+            record = PointRecord.model_validate_json(head + b"}")
         except ValidationError as error:
             first = error.errors()[0]
             self._damaged(f"{'.'.join(map(str, first['loc']))} {first['msg']}", error)
@@ -146,6 +157,6 @@ class JournalWriter:
 
     def append(self, records: Sequence[PointRecord]) -> None:
         """Append records; they are on disk then. ``OSError`` if they are not."""
-        data = b"".join(record.model_dump_json().encode() + b"\n" for record in records)
+        data = b"".join(map(_sealed, records))
         self._disk.append(self._path, self._end, data)
         self._end += len(data)

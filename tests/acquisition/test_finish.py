@@ -98,9 +98,9 @@ def test_nothing_is_looked_at_for_longer_than_its_time(finished, instant):
 
 def test_nothing_is_looked_at_beyond_its_dose(finished, instant):
     instant.camera.snap = Slow(instant.camera.snap, instant.clock)
-    run, _ = finished(share=0.3, limits=Limits(dose_j_per_cm2=0.15))
-    without = len(run.points().repeats)
-    assert without < 18
+    # A raster of 20 ms leaves 0.06 J/cm2 in its middle, and less at its edges.
+    run, _ = finished(share=0.3, limits=Limits(dose_j_per_cm2=0.08))
+    assert 0 < len(run.points().repeats) < 18
     assert run.points().valid.all()
 
 

@@ -1,11 +1,8 @@
-"""The journal: what was written is read, bit for bit; whatever else lies there is refused.
-
-A changed byte that leaves a record valid, one digit for another, is not seen: a line has no
-checksum. What is read is then what the line says, and the images have checksums.
-"""
+"""The journal: what was written is read, bit for bit; whatever else lies there is refused."""
 
 import json
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -39,6 +36,7 @@ records = st.builds(
     attempts=st.integers(0, 255),
     status=st.sampled_from([Status.VALID, Status.INVALID]),
     reason=st.text(),
+    repeat=st.none() | st.integers(0, 2**31 - 1),
     crc32=st.integers(0, 2**32 - 1),
 )
 journals = st.lists(records, min_size=1, max_size=4)
@@ -65,7 +63,8 @@ def hostile_lines(draw):
         fields[name] = draw(hostile)
     else:
         fields[draw(st.text(max_size=5))] = fields.pop(name)
-    return json.dumps(fields, ensure_ascii=draw(st.booleans())).encode(errors="replace")
+    text = json.dumps(fields, ensure_ascii=draw(st.booleans())).encode(errors="replace")
+    return sealed(text) if draw(st.booleans()) else text
 
 
 any_lines = st.lists(hostile_lines() | records.map(lambda one: line_of(one)[:-1]), max_size=4)
@@ -82,8 +81,14 @@ def run(tmp_path_factory):
     return tmp_path_factory.mktemp("run")
 
 
+def sealed(text):
+    """A JSON object with the checksum that a line of the journal ends in."""
+    head = text[:-1]
+    return head + b',"line_crc32":' + str(zlib.crc32(head)).encode() + b"}"
+
+
 def line_of(record):
-    return record.model_dump_json().encode() + b"\n"
+    return sealed(record.model_dump_json().encode()) + b"\n"
 
 
 def bits(some):
@@ -119,6 +124,7 @@ READERS = {
     "attempts": whole,
     "status": lambda said: Status(whole(said)),
     "reason": str,
+    "repeat": lambda said: None if said is None else whole(said),
     "crc32": whole,
 }
 DEFAULTS = {
@@ -127,12 +133,15 @@ DEFAULTS = {
     "focus_um": None,
     "settling_s": 0,
     "reason": "",
+    "repeat": None,
 }
 
 
 def assert_valid(record, line):
     """A record is what another reader of JSON makes of its line, and may be a record."""
     said = DEFAULTS | json.loads(line)
+    head = line.rstrip(b"\n")[: -len(f',"line_crc32":{said["line_crc32"]}}}')]
+    assert said.pop("line_crc32") == zlib.crc32(head)
     assert said.keys() == READERS.keys()
     assert repr(dict(record)) == repr({name: READERS[name](said[name]) for name in READERS})
     assert 0 <= record.index < SCAN_POINTS
@@ -198,24 +207,59 @@ def test_whatever_lies_there_is_valid_records_up_to_a_damaged_line(run, journal)
     assert f"journal line {len(got) + 1} is damaged: " in damage or not damage
 
 
+FULL = PointRecord(
+    index=17,
+    target_um=(100.18, 99.82),
+    correction_um=(0.004, -0.011),
+    drift_um=(1e-05, 0.25),
+    readback_um=(100.1803, 99.8198),
+    started_s=1234.5,
+    settling_s=0.0125,
+    attempts=2,
+    status=Status.INVALID,
+    reason='no frame: "µm"',
+    crc32=2**32 - 1,
+)
+
+
+def test_every_change_of_a_byte_is_seen(run):
+    good, reader = line_of(FULL)[:-1], JournalReader(run, SCAN_POINTS)
+    assert bits([reader._record(good)]) == bits([FULL])
+    for at, was in enumerate(good):
+        for byte in {*range(256)} - {was, ord("\n")}:
+            line = good[:at] + bytes([byte]) + good[at + 1 :]
+            with pytest.raises(RunStoreError, match="journal line 1 is damaged"):
+                reader._record(line)
+
+
+def test_a_line_end_within_a_line_is_damage(run):
+    good = line_of(FULL)
+    for at in range(len(good) - 1):
+        got, damage = read_whole(run, good + good[:at] + b"\n" + good[at + 1 :])
+        assert bits(got) == bits([FULL])
+        assert "journal line 2 is damaged" in damage
+
+
+@pytest.mark.parametrize("byte", sorted({*range(256)} - {ord("\n")}))
+def test_a_line_without_its_end_is_damage_or_waits(run, byte):
+    line = line_of(FULL)[:-1] + bytes([byte])
+    assert read_whole(run, line) == ([], "")
+    got, damage = read_whole(run, line + line_of(FULL))
+    assert (got, "journal line 1 is damaged" in damage) == ([], True)
+
+
 @on_disk
 @given(journals, st.data())
-def test_a_changed_byte_is_refused_or_the_record_is_what_its_line_says(run, before, data):
+def test_a_changed_byte_is_refused_whatever_stands_around_it(run, before, data):
     lines = list(map(line_of, before))
     changed = data.draw(st.integers(0, len(lines) - 1))
     at = data.draw(st.integers(0, len(lines[changed]) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != lines[changed][at]))
     line = lines[changed][:at] + bytes([byte]) + lines[changed][at + 1 :]
     got, damage = read_whole(run, b"".join([*lines[:changed], line, *lines[changed + 1 :]]))
-    assert bits(got[:changed]) == bits(before[:changed])
-    if damage:
-        assert len(got) == changed
-        assert f"journal line {changed + 1} is damaged" in damage
-    elif line.endswith(b"\n"):
-        assert_valid(got[changed], line)
-        assert bits(got[changed + 1 :]) == bits(before[changed + 1 :])
-    else:  # the last LF is gone: a torn line, which waits
-        assert changed == len(before) - 1 == len(got)
+    assert bits(got) == bits(before[:changed])
+    is_torn = changed == len(lines) - 1 and b"\n" not in line
+    assert is_torn or f"journal line {changed + 1} is damaged" in damage
 
 
 @on_disk
@@ -272,21 +316,35 @@ REFUSED = {
 
 
 def in_json(fields):
-    return "{" + ", ".join(f'"{name}": {text}' for name, text in fields.items()) + "}\n"
+    text = "{" + ", ".join(f'"{name}": {text}' for name, text in fields.items()) + "}"
+    return sealed(text.encode()) + b"\n"
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_a_record_may_not_hold_is_damage(run, name):
-    assert read_whole(run, in_json(RECORD).encode())[1] == ""
+    assert read_whole(run, in_json(RECORD))[1] == ""
     for text in REFUSED[name]:
-        got, damage = read_whole(run, in_json(RECORD | {name: text}).encode())
+        got, damage = read_whole(run, in_json(RECORD | {name: text}))
         assert (got, "journal line 1 is damaged" in damage) == ([], True), text
+        assert "checksum" not in damage
 
 
 @pytest.mark.parametrize("name", sorted(RECORD.keys() - {"drift_um", "focus_um", "reason"}))
 def test_a_record_that_lacks_something_is_damage(run, name):
     fields = {key: text for key, text in RECORD.items() if key != name}
-    assert f"journal line 1 is damaged: {name}" in read_whole(run, in_json(fields).encode())[1]
+    assert f"journal line 1 is damaged: {name}" in read_whole(run, in_json(fields))[1]
+
+
+@pytest.mark.parametrize("text", ["5}", '{"index": 9999}', '{"other": 1}', "[]"])
+def test_records_of_another_kind_are_damage(run, text):
+    got, damage = read_whole(run, sealed(text.encode()) + b"\n")
+    assert (got, "journal line 1 is damaged" in damage) == ([], True)
+
+
+def test_a_line_without_a_checksum_is_damage(run):
+    line = FULL.model_dump_json().encode() + b"\n"
+    got, damage = read_whole(run, line)
+    assert (got, "journal line 1 is damaged: its checksum differs" in damage) == ([], True)
 
 
 @on_disk

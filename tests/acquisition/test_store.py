@@ -391,12 +391,3 @@ def test_an_image_that_is_not_the_recorded_one_is_refused(tmp_path, info):
     run = Run(tmp_path / "run.zarr")
     with pytest.raises(RunStoreError, match="point 18 is not the one that was recorded"):
         run.valid_frames(2, run.points())
-
-
-@pytest.mark.parametrize("record", ["5", '{"index": 9999}', '{"other": 1}', "[]"])
-def test_records_of_another_kind_are_named(tmp_path, info, record):
-    with RunWriter.create(tmp_path / "run.zarr", info):
-        pass
-    (tmp_path / "run.zarr" / "journal.jsonl").write_text(record + "\n")
-    with pytest.raises(RunStoreError, match="journal line 1 is damaged"):
-        Run(tmp_path / "run.zarr").points()

@@ -1,5 +1,6 @@
 """The command in a process or a terminal of its own, and what it leaves behind."""
 
+import hashlib
 import os
 import select
 import signal
@@ -175,6 +176,35 @@ def nobody_left(process: "subprocess.Popen[str]") -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Hash of every file under a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def check_refused(command: Command, place: Path, arguments: list[object], *said: str) -> None:
+    """Run a command that must fail, say all this in one line, and leave nothing behind."""
+    before = contents(place)
+    outcome = command(*arguments)
+    for part in said:
+        assert part in outcome.error
+    assert outcome.out == ""
+    assert contents(place) == before
+    assert not (place / "run.zarr").exists()
+
+
+def serial_ends() -> int:
+    """Pseudo-terminal ends that this process holds; 0 where that cannot be known."""
+    own = Path("/proc/self/fd")
+    if not own.exists():
+        return 0
+    targets = [os.readlink(link) for link in own.iterdir() if link.is_symlink()]
+    return sum(target.startswith(("/dev/ptmx", "/dev/pts")) for target in targets)
 
 
 def device_threads() -> list[str]:

@@ -18,8 +18,10 @@ from command_bench import (  # noqa: E402
     Outcome,
     Start,
     Terminal,
+    device_threads,
     environment,
     save_mask,
+    serial_ends,
 )
 
 import opticalnet  # noqa: E402
@@ -83,6 +85,23 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
     yield run
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def devices_are_closed() -> Iterator[None]:
+    """Whatever fails, no thread of a device and no end of a serial line stays open."""
+    before = device_threads(), serial_ends()
+    yield
+    assert (device_threads(), serial_ends()) == before
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,8 @@ def test_planted_optics_are_found_and_taken_in(command: Command, place: Path) ->
     comments = (place / "calibration.toml").read_text()
     assert "# optics.beam.fwhm_nm: 540 -> 56" in comments
     assert "# Reduced chi-squared " in comments
-    dry = command("acquire", "--instrument", "bench.toml", "--dry-run", "--out", "no.zarr")
+    arguments = ("acquire", "--sample", "squares.npy", "--instrument", "bench.toml")
+    dry = command(*arguments, "--dry-run", "--out", "no.zarr")
     assert dry.code == 0
     error = command(*RUN).error
     assert "calibration.toml exists already; choose another path, or add --overwrite" in error

@@ -80,14 +80,18 @@ def test_light_and_positions_are_found_with_the_sample(command: Command, run: Pa
     assert group["moved_x_um/0"].shape == group["moved_y_error_um/0"].shape == (12, 12)
 
 
-def test_what_was_found_is_said(command: Command, run: Path) -> None:
+def test_what_was_found_is_said_and_refinements_have_no_order(
+    command: Command, run: Path
+) -> None:
     outcome = command(
         *("reconstruct", str(run), "--method", "inversion", "--overwrite"),
-        *("--refine", "positions"),
+        *("--refine", "positions", "--refine", "positions"),
     )
     assert "positions: " in outcome.out
     assert " nm rms from the stage's, +- " in outcome.out
     assert "optics.beam" not in outcome.out
+    again = opticalnet.invert(run, refine=("positions",))  # the same: nothing in its way
+    assert again.made_from["refinement"] == "positions"
 
 
 def test_there_is_no_such_refinement(command: Command, run: Path) -> None:
@@ -112,12 +116,6 @@ def test_a_sample_that_nobody_knows(tmp_path: Path) -> None:
     assert found.calibration.chi_squared_after < 1.03
     assert found.calibration.instrument.optics.beam.fwhm_nm == pytest.approx(590, rel=0.01)
     assert "Calibrated with 144 frames" in out.read_text()
-
-
-def test_refinements_have_no_order(run: Path) -> None:
-    first = opticalnet.invert(run, refine=("positions", "positions"), overwrite=True)
-    assert first.made_from["refinement"] == "positions"
-    opticalnet.invert(run, refine=("positions",))
 
 
 def test_the_patch_is_where_frames_differ(tmp_path: Path) -> None:

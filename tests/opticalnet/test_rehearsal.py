@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_bench import Command, save_mask
 
-import acquisition.guard
+from acquisition import engine, guard
 from acquisition.engine import scan
 from acquisition.observer import SilentObserver
 from acquisition.store import Run
@@ -22,6 +22,12 @@ CAMERA = tuple(
     name for name in CameraFaults.model_fields if name not in {"dark_frames", "hot", "hot_c"}
 )
 TOO_QUIET_TO_BE_SEEN = {"jump"}
+
+
+@pytest.fixture(autouse=True)
+def _an_impatient_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that took no more is asked again without delay: real seconds otherwise."""
+    monkeypatch.setattr(engine, "_FULL_DISK_PERIOD_S", 0.01)
 
 
 def alone(part: str, name: str, probability: float) -> Faults:
@@ -69,7 +75,7 @@ def test_every_fault_alone_is_survived(
 def test_a_sensor_that_warms_is_waited_for(
     make_info, small_plan, instant, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(acquisition.guard, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(guard, "_LOOK_EVERY_S", 0.0)
     limits = Limits(temperature_c=(-20.0, 40.0))
     info = make_info(small_plan, limits=limits)
     fate = Fate(Faults(seed=2, camera=CameraFaults(hot=0.15)), instant.clock)

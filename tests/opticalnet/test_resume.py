@@ -2,15 +2,16 @@
 
 import json
 import random
+import shutil
 import signal
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
-from command_bench import PATIENCE_S, Start, save_mask, taken
+from command_bench import PATIENCE_S, Command, Start, save_mask, taken
 
 import opticalnet
 from acquisition.store import Run
@@ -22,10 +23,23 @@ ROWS = (
 )
 
 
+@pytest.fixture(scope="module")
+def mask(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_mask(tmp_path_factory.mktemp("mask") / "mask.npy", *ROWS))
+
+
+@pytest.fixture(scope="module")
+def begun(mask: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of it that ended after 13 frames; copy it before changing anything."""
+    run = tmp_path_factory.mktemp("begun") / "run.zarr"
+    interrupted(mask, run, 13)
+    return run
+
+
 @pytest.fixture
-def mask(tmp_path: Path) -> str:
-    save_mask(tmp_path / "mask.npy", *ROWS)
-    return str(tmp_path / "mask.npy")
+def run(begun: Path, tmp_path: Path) -> Path:
+    """A copy of that run, to go on with."""
+    return Path(shutil.copytree(begun, tmp_path / "run.zarr"))
 
 
 class Stops(opticalnet.Observer):
@@ -68,22 +82,23 @@ def interrupted(mask: str, run: Path, after: int, instrument: str = "simulated-s
         opticalnet.acquire(mask, out=run, instrument=instrument, observer=Stops(after))
 
 
-def test_a_run_goes_on_and_is_what_it_would_have_been(mask: str, tmp_path: Path) -> None:
+def test_a_run_goes_on_and_is_what_it_would_have_been(
+    mask: str, run: Path, tmp_path: Path
+) -> None:
     opticalnet.acquire(mask, out=tmp_path / "whole.zarr", instrument="simulated-still")
-    interrupted(mask, tmp_path / "run.zarr", 13)
     for after in (7, 30):
         again = Stops(after)
         with pytest.raises(_Enough):
-            opticalnet.resume(tmp_path / "run.zarr", observer=again)
+            opticalnet.resume(run, observer=again)
         assert again.taken[0] == len(again.there)
     last = Stops(1000)
-    result = opticalnet.resume(tmp_path / "run.zarr", observer=last)
+    result = opticalnet.resume(run, observer=last)
     assert (result.points, result.valid) == (100, 100)
     assert last.there == list(range(50))
     assert last.taken == list(range(50, 100))
-    assert taken(tmp_path / "run.zarr") == 100
-    whole, run = (zarr.open_group(tmp_path / n, mode="r") for n in ("whole.zarr", "run.zarr"))
-    np.testing.assert_array_equal(run["frames"][:], whole["frames"][:])
+    assert taken(run) == 100
+    whole, parts = (zarr.open_group(one, mode="r") for one in (tmp_path / "whole.zarr", run))
+    np.testing.assert_array_equal(parts["frames"][:], whole["frames"][:])
 
 
 def test_a_whole_run_is_left_alone(mask: str, tmp_path: Path) -> None:
@@ -131,19 +146,15 @@ def test_a_sample_that_is_drawn_is_drawn_again(tmp_path: Path) -> None:
     ],
 )
 def test_another_plan_or_instrument_is_refused(
-    mask: str, tmp_path: Path, options: dict[str, object], told: str
+    run: Path, options: dict[str, object], told: str
 ) -> None:
-    run = tmp_path / "run.zarr"
-    interrupted(mask, run, 13)
     journal = (run / "journal.jsonl").read_bytes()
     with pytest.raises(AcquisitionError, match=told):
         opticalnet.resume(run, **options)
     assert (run / "journal.jsonl").read_bytes() == journal
 
 
-def test_other_devices_are_refused(mask: str, tmp_path: Path) -> None:
-    run = tmp_path / "run.zarr"
-    interrupted(mask, run, 13)
+def test_other_devices_are_refused(run: Path) -> None:
     metadata = json.loads((run / "zarr.json").read_text())
     devices = metadata["attributes"]["opticalnet"]["provenance"]["devices"]
     devices["stage"]["name"] = "E-727, 120040681"
@@ -152,15 +163,12 @@ def test_other_devices_are_refused(mask: str, tmp_path: Path) -> None:
         opticalnet.resume(run)
 
 
-def test_what_was_asked_for_before_may_be_asked_for_again(mask: str, tmp_path: Path) -> None:
-    interrupted(mask, tmp_path / "run.zarr", 13)
+def test_what_was_asked_for_before_may_be_asked_for_again(mask: str, run: Path) -> None:
     options = {"sample": mask, "grid": 7, "instrument": "simulated-still"}
-    assert opticalnet.resume(tmp_path / "run.zarr", **options).valid == 100
+    assert opticalnet.resume(run, **options).valid == 100
 
 
-def test_the_log_tells_of_every_session(mask: str, tmp_path: Path) -> None:
-    run = tmp_path / "run.zarr"
-    interrupted(mask, run, 13)
+def test_the_log_tells_of_every_session(run: Path) -> None:
     opticalnet.resume(run)
     events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert {tuple(event) for event in events} == {
@@ -173,24 +181,42 @@ def test_the_log_tells_of_every_session(mask: str, tmp_path: Path) -> None:
     assert any("ended by _Enough" in message for message in messages)
 
 
+SLOWLY = """
+import sys, time
+import opticalnet
+
+class Slow(opticalnet.Observer):
+    def begin(self, info, there): pass
+    def frame(self, frame): time.sleep(0.01)
+    def landmark(self, visit): pass
+    def warning(self, message): pass
+    def paused(self, reason): return False
+
+mask, run, had = sys.argv[1:]
+if had == "0":
+    opticalnet.acquire(mask, out=run, instrument="simulated-still", observer=Slow())
+else:
+    opticalnet.resume(run, observer=Slow())
+"""
+"""A scan that takes a second, so that it can be killed on the way."""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_again_and_again_nothing_is_lost(
     mask: str, start: Start, tmp_path: Path
 ) -> None:
     opticalnet.acquire(mask, out=tmp_path / "whole.zarr", instrument="simulated-still")
     whole = zarr.open_group(tmp_path / "whole.zarr", mode="r")["frames"][:]
-    run, chance = tmp_path / "run.zarr", random.Random(4)
-    command = ["acquire", "--sample", mask, "--instrument", "simulated-still"]
-    had = 0
+    run, chance, had = tmp_path / "run.zarr", random.Random(4), 0
     for _ in range(4):
-        process = start(*(["acquire", "--resume", run] if had else [*command, "--out", run]))
+        process = start(mask, run, had, command=(sys.executable, "-W", "error", "-c", SLOWLY))
         wanted = had + chance.randrange(8, 20)
         while process.poll() is None and acknowledged(run) < wanted:
-            pass
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=PATIENCE_S)
+        _, err = process.communicate(timeout=PATIENCE_S)
         had = taken(run)
-        assert had >= min(wanted, 100)
+        assert had >= min(wanted, 100), err
         np.testing.assert_array_equal(
             zarr.open_group(run, mode="r")["frames"][:had], whole[:had]
         )
@@ -217,12 +243,15 @@ def acknowledged(run: Path) -> int:
     ],
 )
 def test_wrong_input_is_told_in_one_line(
-    mask: str, tmp_path: Path, start: Start, arguments: list[str], told: str
+    run: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    told: str,
 ) -> None:
-    interrupted(mask, tmp_path / "run.zarr", 13)
-    process: subprocess.Popen[str] = start("acquire", *arguments)
-    _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode in {1, 2}
-    assert told in err
-    assert len(err.strip().splitlines()) == 1
-    assert Run(tmp_path / "run.zarr").points().valid.sum() == 13
+    monkeypatch.chdir(run.parent)
+    outcome = command("acquire", *arguments)
+    assert outcome.code in {1, 2}
+    assert told in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert Run(run).points().valid.sum() == 13

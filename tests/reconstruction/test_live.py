@@ -54,7 +54,8 @@ def frames(small_plan):
 
 
 def offline(predictor, frames, plan, rows=None):
-    with one_thread():  # several round their sums in another way, on some processors
+    """What ``opticalnet.reconstruct`` does with frames, on one thread as that does."""
+    with one_thread():
         for row in range(plan.rows) if rows is None else rows:
             line = [frame for frame in frames if frame.point.row == row]
             if line:

@@ -45,13 +45,20 @@ def lines(run):
     return list(run.lines(run.points()))
 
 
-@pytest.fixture
-def predictor(run, monkeypatch):
-    monkeypatch.setattr(bands, "_MOST_LINES", LINES)
-    return lambda: BandPredictor(run.info, CPU)
+@pytest.fixture(scope="module")
+def inverted(run):
+    """All of it at once."""
+    return invert(run, run.points(), None, CPU)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def predictor(run):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bands, "_MOST_LINES", LINES)
+        yield lambda: BandPredictor(run.info, CPU)
+
+
+@pytest.fixture(scope="module")
 def whole(predictor, lines):
     with one_thread():
         return predicted(predictor(), lines)
@@ -64,14 +71,13 @@ def predicted(predictor, lines):
     return predictor.squares
 
 
-def test_bands_say_what_the_whole_run_says(run, whole):
-    found = invert(run, run.points(), None, CPU)
-    decided = ~(found.undecided | whole.undecided)
+def test_bands_say_what_the_whole_run_says(inverted, whole):
+    decided = ~(inverted.undecided | whole.undecided)
     assert decided.mean() > 0.7
-    assert np.array_equal(whole.is_open[decided], found.is_open[decided])
-    assert np.abs(whole.coverage - found.coverage).mean() < 0.03
-    assert abs(whole.chi_squared - found.chi_squared) < 0.005
-    assert np.array_equal(whole.count, found.count)
+    assert np.array_equal(whole.is_open[decided], inverted.is_open[decided])
+    assert np.abs(whole.coverage - inverted.coverage).mean() < 0.03
+    assert abs(whole.chi_squared - inverted.chi_squared) < 0.005
+    assert np.array_equal(whole.count, inverted.count)
 
 
 def test_a_band_is_final_once_all_that_see_it_are_there(run, predictor, lines, whole):
@@ -119,7 +125,7 @@ def wait_for(what):
         time.sleep(0.05)
 
 
-def test_a_run_is_inverted_while_it_grows(run, tmp_path):
+def test_a_run_is_inverted_while_it_grows(run, inverted, tmp_path):
     said = []
     with RunWriter.create(tmp_path / "run.zarr", run.info) as writer:
         live = LiveInversion(tmp_path / "run.zarr", CPU, warn=said.append)
@@ -134,12 +140,11 @@ def test_a_run_is_inverted_while_it_grows(run, tmp_path):
     live.finish()
     live.stop()
     assert said == []
-    whole = invert(run, run.points(), None, CPU)
-    sure = ~(whole.undecided | live.inverted.undecided)
+    sure = ~(inverted.undecided | live.inverted.undecided)
     is_open = live.inverted.probability >= 0.5
     assert sure.mean() > 0.7
-    assert np.array_equal(is_open[sure], whole.is_open[sure])
-    assert live.inverted.chi_squared == pytest.approx(whole.chi_squared, abs=0.005)
+    assert np.array_equal(is_open[sure], inverted.is_open[sure])
+    assert live.inverted.chi_squared == pytest.approx(inverted.chi_squared, abs=0.005)
 
 
 def test_a_run_that_cannot_be_read_is_told_once(tmp_path):
