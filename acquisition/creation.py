@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from acquisition.disk import Disk, DurableStore, free_bytes, sync_folder
 from acquisition.journal import JOURNAL
 from acquisition.landmark_store import FRAME_CODEC, LANDMARK_ARRAYS
-from acquisition.plan import FOCUS_LOOKS, LEARNING_LOOKS, ScanPlan
+from acquisition.plan import ScanPlan
 from acquisition.store import POINT_ARRAYS, RunInfo
 from configs.errors import RunStoreError
 from configs.instrument import InstrumentConfig
@@ -116,10 +116,7 @@ def _create_landmark(
 
 def run_bytes(plan: ScanPlan, image_px: int) -> int:
     """Return the largest size of a run on disk, were nothing compressible."""
-    frames = len(plan) + math.ceil(plan.finish.share * len(plan))
-    if plan.landmark is not None:
-        looks = LEARNING_LOOKS + FOCUS_LOOKS + plan.rows // plan.landmark.every_lines + 1
-        frames += looks * plan.landmark.frames
+    frames = math.ceil((1 + plan.finish.share) * len(plan)) + plan.landmark_frames
     return 2 * image_px**2 * frames
 
 

@@ -9,7 +9,6 @@ from typing import Final
 from acquisition.creation import run_bytes
 from acquisition.dose import Dose
 from acquisition.instrument import Instrument
-from acquisition.plan import FOCUS_LOOKS, LEARNING_LOOKS
 from acquisition.store import RunInfo
 from configs.errors import AcquisitionError, DeviceError
 from drivers.protocols import Thermometer
@@ -191,12 +190,8 @@ class Guard:
             unknown = "one that is not known, for want of the beam's power"
             return Check("dose", expected, unknown, limit is None, "calibrate the camera")
         each = self.dose.of_raster_j_per_cm2(self._exposure_s)
-        landmark = 0.0
-        if plan.landmark is not None:
-            looks = LEARNING_LOOKS + plan.rows // plan.landmark.every_lines + 1
-            looks += FOCUS_LOOKS if self._instrument.focus is not None else 0
-            seconds = looks * plan.landmark.frames * self._exposure_s
-            landmark = self.dose.after_j_per_cm2(plan.centre_um, seconds)
+        seconds = plan.landmark_frames * self._exposure_s
+        landmark = self.dose.after_j_per_cm2(plan.centre_um, seconds)
         return Check(
             "dose",
             expected,

@@ -111,6 +111,16 @@ class ScanPlan(Value):
         """Rows and columns of squares that the scan covers."""
         return self.rows - 2 * self.margin, self.columns - 2 * self.margin
 
+    @property
+    def landmark_frames(self) -> int:
+        """Frames of the landmark that following the sample takes, about, and with a focus."""
+        schedule = self.landmark
+        if schedule is None:
+            return 0
+        by_line = self.rows // schedule.every_lines
+        by_time = int(len(self) * self.exposure_ms / 1000 / schedule.every_s)
+        return (LEARNING_LOOKS + FOCUS_LOOKS + by_line + by_time + 1) * schedule.frames
+
     def crop(self, scan: NDArray[_Cell]) -> NDArray[_Cell]:
         """Cut the sample's squares out of all points of the scan, (rows, columns)."""
         rows, columns = self.sample_shape

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 import configs.errors
 import opticalnet
 from acquisition.frame import Status
+from acquisition.journal import JOURNAL, _sealed
 from acquisition.store import Run
 from opticalnet import cli
 from opticalnet.cli import main
@@ -57,6 +58,9 @@ def test_acquire_for_a_script(command: Command, place: Path, mask: Path) -> None
     assert isinstance(seconds, float)
     # 64 points of 21 ms or more, and 53 looks of 8 frames at landmarks.
     assert 64 * 0.021 + 53 * 8 * 0.011 < seconds < 10
+    # 10 ms and more on each square of 180 nm; looks at landmarks are many times that.
+    assert 5e-4 < said.pop("dose_j_per_cm2") < 0.2
+    assert said.pop("megabytes") == pytest.approx(64 * 64 * 2 * (64 + 75 * 8) / 1e6, rel=0.02)
     assert said == {
         "run": "run.zarr",
         "points": 64,
@@ -199,10 +203,9 @@ def test_what_is_kept_beside_the_maps(run_copy: Path) -> None:
 
 
 def test_points_that_are_not_valid_are_told(command: Command, run_copy: Path) -> None:
-    journal = run_copy / "journal.jsonl"
-    records = journal.read_text().splitlines(keepends=True)
-    records[9] = json.dumps(json.loads(records[9]) | {"status": int(Status.INVALID)}) + "\n"
-    journal.write_text("".join(records[:60]))
+    records = list(Run(run_copy).journal())[:60]
+    records[9] = records[9].changed(status=Status.INVALID)
+    (run_copy / JOURNAL).write_bytes(b"".join(map(_sealed, records)))
     outcome = command("reconstruct", run_copy)
     assert "59 of 64 points valid, 1 invalid, 4 missing\n" in outcome.out
     kept = zarr.open_group(run_copy / "reconstruction" / "network", mode="r").attrs
@@ -279,7 +282,9 @@ def test_a_rehearsal_records_nothing(
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.splitlines()[0] == (f"DRY RUN, NOTHING IS RECORDED: simulated {devices}")
     assert "64 of 64 points valid" in outcome.out
-    assert outcome.out.splitlines()[-1] == "dry run: nothing was recorded"
+    assert outcome.out.splitlines()[1].split() == ["checked", "expected", "got"]
+    last = "dry run: nothing was recorded; the scan would take 0:0"
+    assert outcome.out.splitlines()[-1].startswith(last)
     assert list(place.iterdir()) == []
 
 
