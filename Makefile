@@ -15,8 +15,10 @@ demo: .venv/installed
 	$(BIN)/opticalnet acquire --sample ss --grid 7 --out runs/demo.zarr
 	$(BIN)/opticalnet reconstruct runs/demo.zarr
 
+# A process for each core: torch's own threads would be in each other's way.
+test: export OMP_NUM_THREADS = 1
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # 100,000 points in a storm; `make test` has a short one.
 soak: .venv/installed-test

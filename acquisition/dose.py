@@ -1,13 +1,16 @@
 """How much light each square of a sample has had."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from acquisition.store import Points, RunInfo
+from acquisition.frame import Dither
+from acquisition.journal import PointRecord
+from acquisition.store import RunInfo
 
 _SIGMAS_PER_FWHM: Final = 1 / math.sqrt(8 * math.log(2))
 _REACH_SIGMAS: Final = 4
@@ -56,13 +59,25 @@ class Dose:
         self._rest_until(time_s)
         self._place_um = place_um
 
-    def recall(self, points: Points, exposure_s: float) -> None:
-        """Count the points that were taken before."""
-        taken, first = np.flatnonzero(points.taken), self._first - self._plan.margin
-        row, column = np.divmod(taken, self._plan.columns)
-        rest_s = np.nan_to_num(points.columns["settling_s"][taken]) + exposure_s
-        tries = points.columns["attempts"][taken]
-        np.add.at(self._seconds, (row + first, column + first), tries * rest_s)
+    def recall(
+        self,
+        records: Iterable[PointRecord],
+        dither: Dither | None,
+        visits: dict[str, NDArray[np.float64]],
+    ) -> None:
+        """Count what was looked at before: points, and the landmark.
+
+        Exposures and settling times count, waiting and ways do not.
+        """
+        plan = self._plan
+        exposure_s = plan.exposure_ms / 1000
+        for record in records:
+            place_um = plan.point(*divmod(record.index, plan.columns)).target_um
+            self._rest(place_um, record.attempts * (record.settling_s + exposure_s))
+        look_s = exposure_s * (plan.landmark.frames if plan.landmark else 0)
+        if dither is not None:
+            self._rest(dither.place_um, len(dither.images) * look_s)
+            self._rest(dither.place_um, len(visits.get("line", ())) * look_s)
 
     def after_j_per_cm2(self, place_um: tuple[float, float], seconds: float) -> float:
         """Return what the middle of the beam will have had after resting there so long."""
@@ -88,14 +103,17 @@ class Dose:
 
     def _rest_until(self, time_s: float) -> None:
         if self._is_on and self._place_um is not None:
-            cell = self._cell(self._place_um)
-            if cell is not None:
-                self._seconds[cell] += time_s - self._since_s
+            self._rest(self._place_um, time_s - self._since_s)
         self._since_s = time_s
 
-    def _cell(self, place_um: tuple[float, float]) -> tuple[int, int] | None:
+    def _rest(self, place_um: Sequence[float], seconds: float) -> None:
+        cell = self._cell(place_um)
+        if cell is not None:
+            self._seconds[cell] += seconds
+
+    def _cell(self, place_um: Sequence[float]) -> tuple[int, int] | None:
         """Return the cell under the beam; ``None`` far from the sample."""
-        row, column = (round(at) + self._first for at in self._geometry.square(*place_um))
+        row, column = (round(at) + self._first for at in self._geometry.square(*place_um[:2]))
         rows, columns = self._seconds.shape
         inside = (
             self._reach <= row < rows - self._reach

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from acquisition.drift import DriftWatch
 from acquisition.frame import Dither, Frame, LandmarkVisit, Status
 from acquisition.frame_checks import LightLost
-from acquisition.guard import Guard
+from acquisition.guard import DoseReached, Guard, require
 from acquisition.instrument import Instrument, make_safe
 from acquisition.log import ScanLog
 from acquisition.observer import Observer
@@ -27,7 +27,7 @@ from acquisition.stopping import StopLevel, Stopping
 from acquisition.store import RunInfo
 from acquisition.watchdog import Watchdog
 from acquisition.writer import RunWriter
-from configs.errors import AcquisitionError, LimitError, RunStoreError
+from configs.errors import AcquisitionError, RunStoreError
 
 _LEAST_INVALID: Final = 10
 """Fewer are bad luck, whatever share of the points they are."""
@@ -93,10 +93,13 @@ def scan(
         _left_safe(instrument, log, watchdog),
     ):
         began_s = instrument.clock.now()
-        _check(guard, observer, log)
+        missing = 1.0 if writer is None else 1 - float(writer.points.taken.mean())
+        checks = guard.checks(missing)
+        observer.checked(checks)
+        require(checks, log)
         if writer is not None:
             began_s -= writer.points.latest_s
-            guard.dose.recall(writer.points, info.plan.exposure_ms / 1000)
+            guard.dose.recall(writer.records_there(), *writer.landmark_there())
         scanner = Scanner(info, instrument, log, stopping, watchdog, guard, began_s)
         session = _Scan(scanner, guard, writer, observer, log, stopping)
         log.info(f"{len(info.plan)} points, {(session.status != Status.PENDING).sum()} there")
@@ -111,16 +114,6 @@ def scan(
         log.info(f"{summary.valid} of {summary.points} points valid")
         log.info(f"dose: at most {summary.dose_j_per_cm2:.3g} J/cm2")
         return summary
-
-
-def _check(guard: Guard, observer: Observer, log: ScanLog) -> None:
-    """Raise ``LimitError`` with all that is not as it must be."""
-    checks = guard.checks()
-    observer.checked(checks)
-    for check in checks:
-        log.info(f"checked: {check.name}: expected {check.expected}, got {check.got}")
-    if unmet := [str(check) for check in checks if not check.is_met]:
-        raise LimitError(f"nothing moved: {'; '.join(unmet)}")
 
 
 @contextmanager
@@ -164,13 +157,16 @@ class _Scan:
             self.status[:] = writer.points.status
         self._watch: DriftWatch | None = None
         self._suspect: set[int] = set()
-        self._repeats = 0 if writer is None else len(writer.points.repeats)
+        self._repeats = 0
+        if writer is not None:
+            self._repeats = max(writer.points.repeats, default=-1) + 1
         self._points_since_pause = self._invalid_since_pause = 0
 
     def run(self, doubts: Doubts | None) -> None:
         """Take what is missing, again what failed, and again what is in doubt."""
         looks = 0 if doubts is None else self._further_looks()
-        if (self.status == Status.VALID).all() and not looks:
+        self._recall()
+        if (self.status == Status.VALID).all() and not (looks or self._suspect):
             return
         self._scanner.configure()
         self._scanner.light(on=True)
@@ -184,6 +180,21 @@ class _Scan:
         self._save(RunWriter.flush)
         if doubts is not None:
             self._finish(doubts, looks)
+
+    def _recall(self) -> None:
+        """Know the good frames that are there, and which of them look wrong."""
+        if self._writer is None:
+            return
+        checks = self._scanner.checks
+        for frame in self._writer.frames_there():
+            checks.remember(frame.point, frame.image)
+        for index in np.flatnonzero(self.status == Status.VALID):
+            self._suspect_beside(self._plan.point(*divmod(int(index), self._plan.columns)))
+
+    def _suspect_beside(self, point: ScanPoint) -> None:
+        """Note what is black beside a bright point."""
+        black = self._scanner.checks.black_beside(point)
+        self._suspect.update(row * self._plan.columns + column for row, column in black)
 
     def _drift_watch(self) -> DriftWatch | None:
         schedule = self._plan.landmark
@@ -211,17 +222,22 @@ class _Scan:
         """Look again at what is most in doubt, in rounds, until light or time is spent."""
         end_s = self._clock.now() + self._plan.finish.seconds
         for later in range(_FINISH_ROUNDS, 0, -1):
+            if not looks:
+                return
             self._scanner.light(on=False)
-            indices = self._most_doubtful(doubts(), -(-looks // later)) if looks else []
+            with self._stopping.breaking(StopLevel.LINE):
+                doubt = doubts()
+            indices = self._most_doubtful(doubt, -(-looks // later))
             if indices:
                 self._log.info(f"{len(indices)} points in doubt are looked at again")
                 self._scanner.light(on=True)
             for index in indices:
                 if self._clock.now() >= end_s:
-                    return
+                    looks = 0
+                    break
                 self._look_again(self._plan.point(*divmod(index, self._plan.columns)))
                 self._stopping.check(StopLevel.LINE)
-            looks -= len(indices)
+            looks = max(looks - len(indices), 0)
             self._save(RunWriter.flush)
 
     def _most_doubtful(self, doubt: NDArray[np.float64], most: int) -> list[int]:
@@ -237,7 +253,11 @@ class _Scan:
         self._heed_limits()
         self._visit_if_due(point.row)
         self._scanner.approach(point, self._correction_um)
-        frame = replace(self._frame(point), repeat=self._repeats)
+        try:
+            frame = replace(self._frame(point), repeat=self._repeats)
+        except DoseReached as error:
+            self._log.info(str(error), point=point.index)
+            return
         if frame.status is not Status.VALID:
             return
         self._repeats += 1
@@ -273,8 +293,7 @@ class _Scan:
         self.status[point.index] = frame.status
         self._suspect.discard(point.index)
         if frame.status is Status.VALID:
-            black = self._scanner.checks.black_beside(point)
-            self._suspect.update(row * self._plan.columns + column for row, column in black)
+            self._suspect_beside(point)
         self._save(lambda writer: writer.add(frame))
         self._observer.frame(frame)
         self._judge(frame)
@@ -296,17 +315,18 @@ class _Scan:
 
     def _heed_limits(self) -> None:
         """Go on only where everything is as it must be; what passes is waited for."""
-        unmet = self._guard.look(self._correction_um)
+        unmet = self._scanner.unmet(self._correction_um)
         while unmet is not None:
             if unmet.passes:
                 self._scanner.light(on=False)
                 self._wait_until(
-                    lambda: self._guard.look(self._correction_um, now=True) is None, str(unmet)
+                    lambda: self._scanner.unmet(self._correction_um, now=True) is None,
+                    str(unmet),
                 )
                 self._scanner.light(on=True)
             else:
                 self._pause(str(unmet))
-            unmet = self._guard.look(self._correction_um, now=True)
+            unmet = self._scanner.unmet(self._correction_um, now=True)
 
     def _wait_until(self, is_well: Callable[[], bool], reason: str) -> None:
         self._log.warning(f"{reason}; waiting")
@@ -337,13 +357,15 @@ class _Scan:
 
     def _pause(self, reason: str) -> None:
         """Go on only if somebody says so; ``AcquisitionError`` if nobody does."""
+        was_lit = self._scanner.is_lit
         self._scanner.light(on=False)
         self._log.info(f"paused: {reason}")
         with self._stopping.breaking(StopLevel.LINE):
             go_on = self._observer.paused(reason)
         if not go_on:
             raise AcquisitionError(f"{reason}; stopped, the run up to there is safe")
-        self._scanner.light(on=True)
+        if was_lit:
+            self._scanner.light(on=True)
 
     def _keep(self, seen: Dither | LandmarkVisit) -> None:
         self._save(lambda writer: writer.add_landmark(seen))
@@ -360,6 +382,7 @@ class _Scan:
             self._wait_for_room(self._writer, error)
 
     def _wait_for_room(self, writer: RunWriter, error: RunStoreError) -> None:
+        was_lit = self._scanner.is_lit
         self._scanner.light(on=False)
         self._log.warning(f"{error}; the scan goes on by itself then")
         while True:
@@ -370,5 +393,6 @@ class _Scan:
             except RunStoreError:
                 continue
             self._log.warning("the disk takes frames again")
-            self._scanner.light(on=True)
+            if was_lit:
+                self._scanner.light(on=True)
             return

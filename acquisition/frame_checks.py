@@ -78,6 +78,11 @@ class FrameChecks:
                 f" {self._brightest_beside(point):.0f} electrons per pixel, got"
                 f" {light_e:.1f}; check laser and shutter"
             )
+        self.remember(point, image)
+
+    def remember(self, point: ScanPoint, image: Image) -> None:
+        """Know of a good frame that was taken before."""
+        light_e = self._mean_e(image)
         self._light_e[point.row, point.column] = light_e
         if light_e > _BRIGHT_E:
             self.lit = point

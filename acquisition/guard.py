@@ -9,8 +9,9 @@ from typing import Final
 from acquisition.creation import run_bytes
 from acquisition.dose import Dose
 from acquisition.instrument import Instrument
+from acquisition.log import ScanLog
 from acquisition.store import RunInfo
-from configs.errors import AcquisitionError, DeviceError
+from configs.errors import AcquisitionError, DeviceError, LimitError
 from drivers.protocols import Thermometer
 
 _LOOK_EVERY_S: Final = 1.0
@@ -33,6 +34,8 @@ class Check:
         What to do if not.
     passes
         Whether it may become so by waiting.
+    is_answer
+        Whether the device said so; else it did not answer.
     """
 
     name: str
@@ -41,10 +44,16 @@ class Check:
     is_met: bool
     remedy: str
     passes: bool = False
+    is_answer: bool = True
 
     def __str__(self) -> str:
         """Say it in one line."""
-        return f"{self.name}: expected {self.expected}, got {self.got}; {self.remedy}"
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"{self.name}: expected {self.expected}, got {self.got}{remedy}"
+
+
+class DoseReached(AcquisitionError):
+    """A place has had as much light as it may get."""
 
 
 class Guard:
@@ -70,13 +79,19 @@ class Guard:
         self._exposure_s = info.plan.exposure_ms / 1000
         self._looked_s = time.monotonic()
 
-    def checks(self) -> list[Check]:
-        """Return everything that can be said before the first move."""
-        room = [] if self._path is None else [self._room(self._path, self._missing_mb())]
+    def checks(self, missing: float = 1.0) -> list[Check]:
+        """Return everything that can be said before the first move.
+
+        Parameters
+        ----------
+        missing
+            Share of the points that are to be taken.
+        """
+        room_mb = self._missing_mb(missing)
+        room = [] if self._path is None else [self._room(self._path, room_mb)]
         return [
             *self._travel(),
             *self._focus(),
-            *self._speed(),
             self._planned_dose(),
             *room,
             *self._temperatures(),
@@ -116,7 +131,7 @@ class Guard:
             return
         after = self.dose.after_j_per_cm2(place_um, frames * self._exposure_s)
         if after > limit:
-            raise AcquisitionError(
+            raise DoseReached(
                 f"dose: expected at most {limit:g} J/cm2 anywhere, got {after:.3g} after the"
                 " next exposure there; the run up to there is safe: attenuate the beam, or"
                 " raise limits.dose_j_per_cm2"
@@ -167,20 +182,14 @@ class Guard:
             return []
         low_um, high_um = focus.limits_um
         expected = f"{low_um:g} to {high_um:g} um"
+        remedy = "focus by hand with the drive in the middle, or widen range_um in [focus]"
         try:
             z_um = focus.position()
         except DeviceError as error:
-            return [Check("focus", expected, str(error), False, "check its power", passes=True)]
+            return [Check("focus", expected, str(error), False, "", True, is_answer=False)]
         off_um = self._info.instrument.timing.focus_tolerance_nm / 1000
         is_met = low_um - off_um <= z_um <= high_um + off_um
-        remedy = "focus by hand with the drive in the middle, or widen range_um in [focus]"
         return [Check("focus", expected, f"{z_um:.3f} um", is_met, remedy)]
-
-    def _speed(self) -> list[Check]:
-        limit = self._limits.speed_um_per_s
-        if limit is None:
-            return []
-        return [Check("speed", f"at most {limit:g} um/s", "longer moves in steps", True, "")]
 
     def _planned_dose(self) -> Check:
         """Say what every square and the landmark get at least, settling not counted."""
@@ -200,15 +209,19 @@ class Guard:
             "expose less, attenuate the beam, or raise limits.dose_j_per_cm2",
         )
 
-    def _missing_mb(self) -> float:
-        return run_bytes(self._plan, self._info.instrument.optics.image_px) / _MB
+    def _missing_mb(self, missing: float) -> float:
+        return missing * run_bytes(self._plan, self._info.instrument.optics.image_px) / _MB
 
     def _room(self, path: Path, needed_mb: float) -> Check:
-        free_mb = shutil.disk_usage(path).free / _MB
         needed_mb += self._limits.free_mb
+        expected = f"{needed_mb:.0f} MB free"
+        try:
+            free_mb = shutil.disk_usage(path).free / _MB
+        except OSError as error:
+            return Check("disk", expected, str(error), False, f"bring back {path}", passes=True)
         return Check(
             "disk",
-            f"{needed_mb:.0f} MB free",
+            expected,
             f"{free_mb:.0f} MB",
             free_mb >= needed_mb,
             f"make room at {path}",
@@ -222,20 +235,21 @@ class Guard:
             device = getattr(self._instrument, name)
             if not isinstance(device, Thermometer):
                 continue
+            about = f"temperature of the {name}"
+            expected = "any" if allowed is None else f"{allowed[0]:g} to {allowed[1]:g} C"
             try:
                 degrees_c = device.temperature_c()
             except DeviceError as error:
-                got, is_met = str(error), allowed is None
-            else:
-                if degrees_c is None:
-                    continue
-                got = f"{degrees_c:.1f} C"
-                is_met = allowed is None or allowed[0] <= degrees_c <= allowed[1]
-            expected = "any" if allowed is None else f"{allowed[0]:g} to {allowed[1]:g} C"
-            remedy = "see to its cooling"
-            found.append(
-                Check(f"temperature of the {name}", expected, got, is_met, remedy, passes=True)
-            )
+                is_met = allowed is None
+                found.append(
+                    Check(about, expected, str(error), is_met, "", True, is_answer=False)
+                )
+                continue
+            if degrees_c is None:
+                continue
+            is_met = allowed is None or allowed[0] <= degrees_c <= allowed[1]
+            got, remedy = f"{degrees_c:.1f} C", "see to its cooling"
+            found.append(Check(about, expected, got, is_met, remedy, passes=True))
         return found
 
     def _shutter(self) -> Check:
@@ -244,3 +258,11 @@ class Guard:
         is_open = self._instrument.shutter.is_open()
         state = "open" if is_open else "closed"
         return Check("shutter", "closed", state, not is_open, "close it, and mind the beam")
+
+
+def require(checks: list[Check], log: ScanLog) -> None:
+    """Raise ``LimitError`` with all that is not as it must be."""
+    for check in checks:
+        log.info(f"checked: {check.name}: expected {check.expected}, got {check.got}")
+    if unmet := [str(check) for check in checks if not check.is_met]:
+        raise LimitError(f"nothing moved: {'; '.join(unmet)}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acquisition.frame import Frame, Status
 from acquisition.frame_checks import FrameChecks, LightLost
-from acquisition.guard import Guard
+from acquisition.guard import Check, Guard
 from acquisition.instrument import Instrument
 from acquisition.log import ScanLog
 from acquisition.plan import ScanPoint
@@ -52,6 +52,8 @@ class Scanner:
     ----------
     checks
         What is known of the frames so far.
+    is_lit
+        Whether the shutter was told to be open.
     focus_um
         Where the focus drive said it was when it had last moved; ``None`` where there is none.
     """
@@ -69,6 +71,7 @@ class Scanner:
         self.info = info
         self.instrument = instrument
         self.checks = FrameChecks(info)
+        self.is_lit = False
         self._timing = info.instrument.timing
         self._log = log
         self._stopping = stopping
@@ -97,10 +100,22 @@ class Scanner:
         self._watchdog.answered()
 
     def light(self, *, on: bool) -> None:
-        """Open or close the shutter, and assert it."""
+        """Open or close the shutter, and assert it; one that fails is connected anew once.
+
+        It is not opened any more once the scan is to stop.
+        """
+        if on:
+            self._stopping.check()
         self._watchdog.expect("shutter: move", 2 * _ANSWER_S)
-        self.instrument.light(on=on)
+        try:
+            self.instrument.light(on=on)
+        except DeviceError as error:
+            self._log.warning(f"once more: {error}", device="shutter")
+            self._reconnect("shutter", self.instrument.shutter)
+            self._watchdog.expect("shutter: move", 2 * _ANSWER_S)
+            self.instrument.light(on=on)
         self._watchdog.answered()
+        self.is_lit = on
         self._guard.dose.light(self.seconds(), on=on or self.instrument.shutter is None)
 
     def take(self, point: ScanPoint, correction_um: tuple[float, float]) -> Frame:
@@ -198,13 +213,16 @@ class Scanner:
         stage = self.instrument.stage
         self._watchdog.expect("stage: read back", _ANSWER_S)
         from_um = stage.position()
+        if not all(map(math.isfinite, from_um)):
+            raise DeviceError(f"stage: expected a position, got {from_um}; check its servo")
+        low_um, high_um = zip(stage.limits.x_um, stage.limits.y_um, strict=True)
         steps = math.ceil(math.dist(from_um, commanded_um) / (speed_um_per_s * _STEP_S))
         for step in range(1, steps):
             self._watchdog.expect("stage: move", _ANSWER_S + _STEP_S)
-            share = step / steps
-            stage.move_to(
-                *(a + share * (b - a) for a, b in zip(from_um, commanded_um, strict=True))
-            )
+            place_um = np.array(from_um) + step / steps * np.subtract(commanded_um, from_um)
+            # It may begin beyond its limits, if somebody else has moved it there.
+            x_um, y_um = np.clip(place_um, low_um, high_um).tolist()
+            stage.move_to(x_um, y_um)
             self.instrument.clock.sleep(_STEP_S)
         self._watchdog.answered()
 
@@ -215,8 +233,9 @@ class Scanner:
         if self._focus_holds and commanded_um == self._focus_target_um:
             return
         self._watchdog.expect("focus: move", _ANSWER_S)
-        focus.move_to(commanded_um)
+        # First: where a drive that refuses stays is not where a frame is taken.
         self._focus_target_um, self._focus_holds = commanded_um, False
+        focus.move_to(commanded_um)
         self._watchdog.expect("focus: settle", timing.move_timeout_s)
         focus.wait_settled(timing.move_timeout_s)
         self._watchdog.expect("focus: read back", _ANSWER_S)
@@ -279,6 +298,18 @@ class Scanner:
             settling_s=started_s - moved_s,
             focus_um=self.focus_um,
         )
+
+    def unmet(self, correction_um: tuple[float, float], *, now: bool = False) -> Check | None:
+        """Return what is not as it must be; a device that does not say is brought to answer."""
+        self._watchdog.expect("looking at limits", 3 * _ANSWER_S)
+        try:
+            with self._stopping.breaking(StopLevel.NOW):
+                check = self._guard.look(correction_um, now=now)
+        finally:
+            self._watchdog.answered()
+        if check is not None and not check.is_answer:
+            self._recover()
+        return check
 
     def _recover(self) -> None:
         """Bring the devices to rest, and to answer, before the next attempt."""

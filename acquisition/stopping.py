@@ -32,6 +32,12 @@ else:
     _WAKE: Final = signal.SIGURG
 
 
+_TERMINATE: Final = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""From elsewhere, or because the terminal has gone."""
+
+
 class StopLevel(IntEnum):
     """How soon a scan is to end."""
 
@@ -112,8 +118,14 @@ class Stopping:
             self.check(StopLevel.LINE)
 
 
+def _is_let_go(number: int) -> bool:
+    """Whether ``nohup`` has asked to survive the terminal."""
+    is_hang_up = number == getattr(signal, "SIGHUP", None)
+    return is_hang_up and signal.getsignal(number) is signal.SIG_IGN
+
+
 class Signals:
-    """Ctrl-C and SIGTERM, counted where they come and by whoever reads the pipe.
+    """Ctrl-C, SIGTERM and SIGHUP, counted where they come and by whoever reads the pipe.
 
     A main thread that is stuck in a driver's own code handles no signals; the system
     tells the pipe all the same.
@@ -121,14 +133,14 @@ class Signals:
 
     def __init__(self, stopping: Stopping) -> None:
         self._stopping = stopping
-        self._handled = {signal.SIGINT: 0, signal.SIGTERM: 0}
+        self._handled = dict.fromkeys((signal.SIGINT, *_TERMINATE), 0)
         self._piped = self._handled.copy()
         self.pipe, self._inlet = socket.socketpair()
         for end in (self.pipe, self._inlet):
             end.setblocking(False)
 
     def __enter__(self) -> "Signals":
-        numbers = (*self._handled, _WAKE)
+        numbers = [n for n in (*self._handled, _WAKE) if not _is_let_go(n)]
         self._before = {number: signal.getsignal(number) for number in numbers}
         self._fd_before = signal.set_wakeup_fd(self._inlet.fileno(), warn_on_full_buffer=False)
         for number in numbers:
@@ -165,10 +177,8 @@ class Signals:
         self._stopping.break_off()
 
     def _judge(self) -> None:
-        presses, terms = (
-            max(self._handled[number], self._piped[number])
-            for number in (signal.SIGINT, signal.SIGTERM)
-        )
+        counts = {n: max(self._handled[n], self._piped[n]) for n in self._handled}
+        presses, terms = counts.pop(signal.SIGINT), sum(counts.values())
         if presses:
             self._stopping.ask(StopLevel(min(presses, 3)), _BY_CTRL_C)
         if terms:

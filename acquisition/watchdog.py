@@ -23,6 +23,11 @@ _ORDERS: Final = {
 }
 
 
+def _text(data: bytes) -> str:
+    """Read what any shell may have written, such as UTF-16 with its mark."""
+    return data.decode("latin-1").replace("\0", "").lstrip("\xff\xfe\xef\xbb\xbf")
+
+
 class Watchdog:
     """A thread beside the scan that makes the hardware safe when the scan cannot.
 
@@ -79,7 +84,10 @@ class Watchdog:
     def _watch(self) -> None:
         while not self._end.is_set():
             self._wait()
-            self._look_for_file()
+            try:
+                self._look_for_file()
+            except OSError as error:  # the terminal that is told may have gone
+                self._log.info(f"{STOP_FILE}: {error}")
             call = self._call
             if call is not None and time.monotonic() > call[1]:
                 self._stopping.ask(
@@ -99,7 +107,7 @@ class Watchdog:
         if self._stop_file is None or not self._stop_file.exists():
             return
         try:
-            order = self._stop_file.read_text().strip().lower()
+            order = _text(self._stop_file.read_bytes()).strip().lower()
             if order in _ORDERS:
                 self._stopping.ask(_ORDERS[order], f"stopped by the file {self._stop_file}")
             else:

@@ -97,6 +97,10 @@ class RunWriter:
         """Yield the good frames that the run has already, line by line."""
         return self._run.good_frames(self.points)
 
+    def records_there(self) -> Iterator[PointRecord]:
+        """Yield what the journal has already."""
+        return self._run.journal()
+
     def landmark_there(self) -> tuple[Dither | None, dict[str, NDArray[np.float64]]]:
         """Return what the landmark was learnt from before, and what its visits said."""
         return self._run.dither(), self._run.landmark()
@@ -188,7 +192,7 @@ class RunWriter:
         for row, frames in lines.items():
             records = [PointRecord.of(frame) for frame in frames]
             columns = self.info.plan.columns
-            in_line = self.points.taken[row * columns : (row + 1) * columns]
+            in_line = self.points.valid[row * columns : (row + 1) * columns]
             self._arrays.write_images(row, frames, is_new=not in_line.any())
             self._journal.append(records)
             for record in records:

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from acquisition.dose import Dose
-from acquisition.frame import Frame, Status
+from acquisition.frame import Dither, Frame, Status
 from acquisition.journal import PointRecord
 from acquisition.plan import ScanPlan
-from acquisition.store import Points
 
 POWER_W = 2e-9
 SQUARE_CM2 = (180e-7) ** 2
@@ -47,7 +46,7 @@ def test_a_raster_gives_every_square_the_same(info):
 
 
 def test_what_was_taken_before_counts(info):
-    points, point = Points(len(info.plan)), info.plan.point(3, 4)
+    point = info.plan.point(3, 4)
     frame = Frame(
         point,
         np.zeros((1, 1), np.uint16),
@@ -57,12 +56,12 @@ def test_what_was_taken_before_counts(info):
         Status.VALID,
         settling_s=0.5,
     )
-    points.note(PointRecord.of(frame))
+    exposure_s = info.plan.exposure_ms / 1000
     dose, fresh = Dose(info), Dose(info)
-    dose.recall(points, 0.25)
+    dose.recall([PointRecord.of(frame)], None, {})
     fresh.light(0.0, on=True)
     fresh.beam_at(point.target_um, 0.0)
-    fresh.light(1.5, on=False)
+    fresh.light(2 * (0.5 + exposure_s), on=False)
     assert dose.most_j_per_cm2() == pytest.approx(fresh.most_j_per_cm2())
     assert dose.most_j_per_cm2() > 0
 
@@ -73,3 +72,14 @@ def test_far_from_the_sample_nothing_counts(info):
     dose.beam_at((0.0, 0.0), 0.0)
     dose.beam_at((0.0, 0.0), 100.0)
     assert dose.most_j_per_cm2() == 0
+
+
+def test_looks_at_the_landmark_count_when_a_scan_goes_on(make_info):
+    plan = ScanPlan(rows=22, columns=22, centre_um=(100.0, 100.0))
+    info = make_info(plan).model_copy(update={"power_w": POWER_W})
+    place_um = plan.point(11, 11).target_um
+    dither = Dither(place_um, (0.0, 0.0), np.zeros((25, 2)), np.zeros((25, 8, 1, 1)), 0.0)
+    dose = Dose(info)
+    dose.recall([], dither, {"line": np.arange(3.0)})
+    expected = Dose(info).after_j_per_cm2(place_um, (25 + 3) * 8 * 0.01)
+    assert dose.after_j_per_cm2(place_um, 0.0) == pytest.approx(expected)

@@ -14,9 +14,9 @@ from simulation.instant import position_um
 
 
 class Doubts:
-    """Doubts one column of the scan most, from above to below, and others not at all."""
+    """Doubts some columns of the scan, most above and least below, and others not at all."""
 
-    def __init__(self, run, column=4):
+    def __init__(self, run, column):
         self._run, self._column, self.seen = run, column, []
 
     def __call__(self):
@@ -24,7 +24,7 @@ class Doubts:
         self.seen.append(len(run.points().repeats))
         plan = run.info.plan
         doubt = np.zeros((plan.rows, plan.columns))
-        doubt[:, self._column] = np.arange(plan.rows, 0, -1)
+        doubt[:, self._column] = np.arange(plan.rows, 0, -1)[:, None]
         return doubt
 
 
@@ -32,15 +32,15 @@ class Doubts:
 def finished(small_plan, make_info, instant, tmp_path):
     """Scan with further looks, and return the run and who doubted."""
 
-    def run_it(share=0.1, watcher=None, instrument=instant, seconds=600.0, **settings):
+    def run_it(share=0.1, watcher=None, seconds=600.0, column=slice(4, 5), **settings):
         finish = FinishSchedule(share=share, seconds=seconds)
         plan = small_plan.changed(finish=finish)
         info, path = make_info(plan, **settings), tmp_path / "run.zarr"
         if "limits" in settings:
             info = info.model_copy(update={"power_w": 1e-9})
-        doubts = Doubts(path)
+        doubts = Doubts(path, column)
         with RunWriter.create(path, info) as writer:
-            scan(info, instrument, writer, watcher or Notes(), doubts)
+            scan(info, instant, writer, watcher or Notes(), doubts)
         return Run(path), doubts
 
     return run_it
@@ -84,7 +84,7 @@ def test_a_scan_goes_on_with_its_further_looks(finished, instant, tmp_path):
     begun = run.points().repeats
     assert 0 < len(begun) < 6
     with RunWriter(run) as writer:
-        scan(run.info, instant, writer, Notes(), Doubts(run.path))
+        scan(run.info, instant, writer, Notes(), Doubts(run.path, slice(4, 5)))
     repeats = Run(run.path).points().repeats
     assert sorted(repeats) == list(range(6))
     assert all(repeats[slot] == record for slot, record in begun.items())
@@ -101,6 +101,13 @@ def test_nothing_is_looked_at_beyond_its_dose(finished, instant):
     # A raster of 20 ms leaves 0.06 J/cm2 in its middle, and less at its edges.
     run, _ = finished(share=0.3, limits=Limits(dose_j_per_cm2=0.08))
     assert 0 < len(run.points().repeats) < 18
+    assert run.points().valid.all()
+
+
+def test_looks_beside_each_other_end_at_the_dose_and_the_run_is_whole(finished, instant):
+    instant.camera.snap = Slow(instant.camera.snap, instant.clock)
+    run, _ = finished(share=1.0, limits=Limits(dose_j_per_cm2=0.075), column=slice(None))
+    assert 0 < len(run.points().repeats) < 63
     assert run.points().valid.all()
 
 

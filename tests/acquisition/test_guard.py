@@ -14,7 +14,7 @@ from acquisition.guard import Guard
 from acquisition.observer import SilentObserver
 from acquisition.store import Run
 from acquisition.writer import RunWriter
-from configs.errors import AcquisitionError, LimitError
+from configs.errors import AcquisitionError, DeviceError, LimitError
 from configs.instrument import Limits, Travel
 from simulation.instant import InstantStage, PositionCamera
 from simulation.shutter import SimulatedShutter
@@ -82,7 +82,6 @@ def test_everything_is_looked_at_before_the_first_move(make_info, small_plan, be
     assert [check.name for check in notes.checks] == [
         "travel in x",
         "travel in y",
-        "speed",
         "dose",
         "disk",
         "temperature of the camera",
@@ -235,3 +234,65 @@ def test_a_focus_drive_out_of_its_range_is_told(make_info, small_plan, bench):
     bench = replace(bench, focus=Elsewhere())
     with pytest.raises(LimitError, match=r"focus: expected 0 to 100 um, got 100\.200 um"):
         scan(make_info(small_plan), bench, None, Notes())
+
+
+def test_it_is_dark_while_somebody_is_asked_and_waits_on(
+    make_info, small_plan, bench, tmp_path, always
+):
+    class Patient(Notes):
+        def paused(self, reason):
+            self.pauses.append(reason)
+            return len(self.pauses) < 3
+
+    states = []
+
+    def warm():
+        bench.camera.now_c = 31.0
+        say = bench.camera.temperature_c
+        bench.camera.temperature_c = lambda: (states.append(bench.shutter.is_open()), say())[1]
+
+    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
+    notes = Patient(20, warm)
+    with pytest.raises(AcquisitionError, match="temperature"):
+        scan(info, bench, None, notes)
+    assert len(notes.pauses) == 3
+    assert states[0], "before the point that is not taken"
+    assert not any(states[1:])
+
+
+def test_room_is_wanted_for_what_is_missing_only(make_info, small_plan, bench, tmp_path):
+    info, path = make_info(small_plan), tmp_path / "run.zarr"
+    guard = Guard(info, bench, path.parent)
+    whole, half = (
+        next(check for check in guard.checks(missing) if check.name == "disk").expected
+        for missing in (1.0, 0.0)
+    )
+    assert half == "50 MB free"
+    assert whole == "51 MB free"
+
+
+def test_a_camera_that_does_not_say_how_warm_it_is_is_connected_anew(
+    make_info, small_plan, bench, always
+):
+    class Mute(WarmCamera):
+        is_dead, reconnected = False, 0
+
+        def temperature_c(self):
+            if self.is_dead:
+                raise DeviceError("no answer")
+            return 20.0
+
+        def stop(self):
+            if self.is_dead:
+                raise DeviceError("no answer")
+
+        def reconnect(self):
+            self.is_dead, self.reconnected = False, self.reconnected + 1
+
+    camera = Mute(bench.stage, bench.clock)
+    bench = replace(bench, camera=camera)
+    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
+    notes = Notes(20, lambda: setattr(camera, "is_dead", True))
+    assert scan(info, bench, None, notes).valid == 63
+    assert camera.reconnected == 1
+    assert not notes.pauses

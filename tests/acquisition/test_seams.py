@@ -1,0 +1,40 @@
+"""Where a scan was interrupted: what was known is known again."""
+
+import numpy as np
+import pytest
+from scan_bench import Watcher
+
+from acquisition.engine import scan
+from acquisition.frame import Status
+from acquisition.store import Run
+from acquisition.writer import RunWriter
+
+
+def test_a_black_frame_before_a_seam_is_taken_again(make_info, small_plan, instant, tmp_path):
+    """It looked right, as nothing beside it was known; then the scan was interrupted."""
+    info, path = make_info(small_plan), tmp_path / "run.zarr"
+    snap, taken = instant.camera.snap, []
+
+    def first_is_black(timeout_s):
+        image = snap(timeout_s)
+        taken.append(None)
+        if len(taken) == 1:
+            image[:] = 100
+        return image
+
+    class Stops(Watcher):
+        def frame(self, frame):
+            super().frame(frame)
+            if len(self.frames) == 20:
+                raise KeyboardInterrupt
+
+    instant.camera.snap = first_is_black
+    with pytest.raises(KeyboardInterrupt), RunWriter.create(path, info) as writer:
+        scan(info, instant, writer, Stops())
+    points = Run(path).points()
+    assert points.status[0] == Status.VALID
+    assert not np.ptp(Run(path).frames(0)[0])
+    with RunWriter(Run(path)) as writer:
+        scan(info, instant, writer, Watcher())
+    assert np.ptp(Run(path).frames(0)[0])
+    assert Run(path).points().valid.all()
