@@ -119,7 +119,8 @@ class ScanPlan(Value):
             return 0
         by_line = self.rows // schedule.every_lines
         by_time = int(len(self) * self.exposure_ms / 1000 / schedule.every_s)
-        return (LEARNING_LOOKS + FOCUS_LOOKS + by_line + by_time + 1) * schedule.frames
+        visits = min(by_line + by_time + 1, len(self))
+        return (LEARNING_LOOKS + FOCUS_LOOKS + visits) * schedule.frames
 
     def crop(self, scan: NDArray[_Cell]) -> NDArray[_Cell]:
         """Cut the sample's squares out of all points of the scan, (rows, columns)."""

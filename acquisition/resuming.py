@@ -12,7 +12,8 @@ from configs.errors import AcquisitionError
 def check_same(run: Run, wanted: RunInfo) -> None:
     """Raise ``AcquisitionError`` with a list of all that differs between two runs.
 
-    Devices are compared by what they say they are, software is not.
+    Devices are compared by what they say they are; software is not compared, nor are limits
+    and deadlines, which may be other ones every time.
     """
     stored, other = _flat(run.info), _flat(wanted)
     missing = "nothing"
@@ -46,6 +47,8 @@ def forget_damaged(run: Run, writer: RunWriter) -> list[int]:
 
 def _flat(info: RunInfo) -> dict[str, Any]:
     values = info.model_dump(mode="json", exclude={"provenance", "format"})
+    for name in ("limits", "timing"):
+        del values["instrument"][name]
     devices = {role: device.name for role, device in info.provenance.devices.items()}
     return dict(_leaves("", values | {"device": devices}))
 

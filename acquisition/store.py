@@ -237,7 +237,7 @@ class Run:
         return self._array("frames", slice(row * columns, (row + 1) * columns))
 
     def valid_frames(self, row: int, points: Points) -> FrameLine:
-        """Return the good frames of a line.
+        """Return the good frames of a line; further looks that are damaged are left out.
 
         Raises
         ------
@@ -259,6 +259,8 @@ class Run:
         for slot, record in points.repeats.items():
             if record.index // plan.columns == row and points.valid[record.index]:
                 image = self._repeat(slot, record)
+                if image is None:
+                    continue
                 columns = np.append(columns, record.index % plan.columns)
                 images = np.concatenate([images, image[None]])
                 places.append((record.readback_um, record.drift_um or (0.0, 0.0)))
@@ -268,17 +270,22 @@ class Run:
             row, columns, images, off_um(plan.geometry, there, readback_um, drift_um)
         )
 
-    def _repeat(self, slot: int, record: PointRecord) -> NDArray[np.uint16]:
-        """Return the image, (y, x), of a further look at a point."""
-        image: NDArray[np.uint16] = self._array("repeats/frames", slice(slot, slot + 1))
+    def _repeat(self, slot: int, record: PointRecord) -> NDArray[np.uint16] | None:
+        """Return the image, (y, x), of a further look at a point; ``None``: it is damaged."""
+        try:
+            image: NDArray[np.uint16] = self._array("repeats/frames", slice(slot, slot + 1))
+        except RunStoreError:
+            return None
         crc32 = np.array([record.crc32])
         if len(image) != 1 or _damaged(np.array([record.index]), image, crc32):
-            raise RunStoreError(
-                f"{self.path}: further look {slot} at point {record.index} is not the one that"
-                " was recorded: its checksum differs; the run is damaged there"
-            )
+            return None
         one: NDArray[np.uint16] = image[0]
         return one
+
+    def damaged_repeats(self, points: Points) -> list[int]:
+        """Return which further looks are not those that were recorded."""
+        looks = points.repeats.items()
+        return [slot for slot, record in looks if self._repeat(slot, record) is None]
 
     def damaged(self, row: int, points: Points) -> list[int]:
         """Return the valid points of a line whose images are not those that were recorded."""

@@ -213,7 +213,9 @@ def resume(
     """
     stored = Run(Path(run))
     info, observer = stored.info, observer or SilentObserver()
-    check_same(stored, _expected(info, expected))
+    wanted = _expected(info, expected)
+    check_same(stored, wanted)
+    info = info.model_copy(update={"instrument": wanted.instrument})
     sample = _sample_of(stored)
     with (
         open_instrument(info.instrument, sample, seed=info.plan.seed) as devices,
@@ -225,6 +227,10 @@ def resume(
             observer.warning(
                 f"{len(damaged)} frames of {stored.path} are not those that were recorded"
                 f" (the first: point {damaged[0]}); they are taken again"
+            )
+        if lost := stored.damaged_repeats(writer.points):
+            observer.warning(
+                f"{len(lost)} further looks of {stored.path} are damaged: left out"
             )
         doubts = partial(disagreement, stored, observer.warning)
         summary = scan(info, devices, writer, observer, doubts)

@@ -8,7 +8,7 @@ from acquisition.engine import scan
 from acquisition.plan import FinishSchedule
 from acquisition.store import Run
 from acquisition.writer import RunWriter
-from configs.errors import DeviceError, RunStoreError
+from configs.errors import DeviceError
 from configs.instrument import Limits
 from simulation.instant import position_um
 
@@ -126,11 +126,13 @@ def test_a_look_that_fails_is_let_go_of(finished, instant):
     assert run.points().valid.all()
 
 
-def test_a_damaged_look_is_told(finished):
+def test_a_damaged_look_is_left_out(finished):
     run, _ = finished()
     (run.path / "repeats/frames/c/3/0/0").unlink()
-    with pytest.raises(RunStoreError, match="further look 3 at point 13"):
-        Run(run.path).valid_frames(1, run.points())
+    run = Run(run.path)
+    assert run.damaged_repeats(run.points()) == [3]
+    assert run.valid_frames(1, run.points()).columns.tolist() == [*range(9), 4, 4]
+    assert run.valid_frames(0, run.points()).columns.tolist() == [*range(9), 4, 4, 4]
 
 
 def test_without_a_share_nobody_is_asked(finished):

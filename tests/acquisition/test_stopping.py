@@ -79,7 +79,7 @@ def test_a_file_stops_the_scan(info, instant, tmp_path, order, frames):
         def frame(self, frame):
             super().frame(frame)
             if len(self.frames) == 13:
-                stop_file.write_text(order)
+                stop_file.write_bytes(order.encode("utf-16" if "now" in order else "utf-8"))
                 heeded = time.monotonic() + 5
                 while stop_file.exists():
                     assert time.monotonic() < heeded
@@ -105,3 +105,22 @@ def test_a_file_that_says_something_else_is_told(info, instant, tmp_path):
     summary, _ = run_scan(info, instant, tmp_path, watcher)
     assert summary.valid == 63
     assert watcher.warnings == ["STOP: expected line, now or emergency, got 'please'"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_a_terminal_that_goes_ends_the_scan_and_leaves_it_safe(info, instant, tmp_path):
+    bench = dataclasses.replace(instant, shutter=SimulatedShutter())
+    with pytest.raises(Terminated):
+        run_scan(info, bench, tmp_path, Signalling(signal.SIGHUP))
+    assert not bench.shutter.is_open()
+    assert Run(tmp_path / "run.zarr").points().valid.sum() >= 13
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_nohup_is_heeded(info, instant, tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        summary, _ = run_scan(info, instant, tmp_path, Signalling(signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert summary.valid == 63

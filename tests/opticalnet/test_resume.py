@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from command_bench import PATIENCE_S, Command, Start, save_mask, taken
 
 import opticalnet
 from acquisition.store import Run
-from configs.errors import AcquisitionError
+from configs.errors import AcquisitionError, LimitError
 
 ROWS = (
     *("##..##..", "##..##..", "..##..##", "..##..##"),
@@ -255,3 +256,15 @@ def test_wrong_input_is_told_in_one_line(
     assert told in outcome.err
     assert len(outcome.err.strip().splitlines()) == 1
     assert Run(run).points().valid.sum() == 13
+
+
+def test_limits_may_be_other_ones(mask: str, tmp_path: Path) -> None:
+    run = tmp_path / "run.zarr"
+    with pytest.raises(_Enough):
+        opticalnet.acquire(mask, out=run, observer=Stops(20))
+    preset = resources.files("configs").joinpath("presets/simulated.toml").read_text()
+    (tmp_path / "dim.toml").write_text(preset + "\n[limits]\ndose_j_per_cm2 = 0.001\n")
+    (tmp_path / "lit.toml").write_text(preset + "\n[limits]\ndose_j_per_cm2 = 100.0\n")
+    with pytest.raises(LimitError, match="nothing moved: dose"):
+        opticalnet.resume(run, instrument=str(tmp_path / "dim.toml"))
+    assert opticalnet.resume(run, instrument=str(tmp_path / "lit.toml")).valid == 100
