@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from acquisition.drift_filter import ACROSS, DriftFilter
 from acquisition.focus_following import FocusFollower
 from acquisition.frame import Dither, LandmarkVisit
+from acquisition.frame_checks import LightLost
 from acquisition.landmark import Landmark, Place, Surveyor, total
 from acquisition.landmark_model import Shift
 from acquisition.log import ScanLog
@@ -99,11 +100,20 @@ class DriftWatch:
         return drift_um or (0.0, 0.0)
 
     def visit(self, line: int) -> None:
-        """Look at the landmark before a line; pause if it is not to be found."""
+        """Look at the landmark before a line; pause if it is not to be found.
+
+        Raises
+        ------
+        LightLost
+            If there is no light; a visit is due again then.
+        """
         assert self._landmark is not None, "is_due said so"
         self._visited_line, self._visited_s = line, self._scanner.seconds()
         try:
             commanded_um, images, shift = self._find(self._landmark)
+        except LightLost:
+            self._visited_line, self._visited_s = -self._schedule.every_lines, -np.inf
+            raise
         except DeviceError as error:
             self._log.warning(f"no look at the landmark before line {line}: {error}")
             self._refocus()
@@ -219,6 +229,7 @@ class DriftWatch:
                 images = self._surveyor.look(place_um, self._followed_um())
             except LimitError:
                 continue
+            self._require_light(images)
             shift = landmark.model.estimate(images)
             looks.append((place_um, images, shift))
             if self._believes(shift):
@@ -226,6 +237,15 @@ class DriftWatch:
         if not looks:
             raise LimitError("landmark: has left the travel of the stage")
         return min(looks, key=lambda look: look[2].chi_squared)
+
+    def _require_light(self, images: NDArray[np.uint16]) -> None:
+        """Raise ``LightLost`` if a look is black, and so is what was bright before."""
+        checks = self._scanner.checks
+        if not checks.is_lit(images) and not self._scanner.sees_light(self.correction_um()):
+            raise LightLost(
+                "landmark: expected some light, got none, nor where there was some before;"
+                " check laser and shutter"
+            )
 
     def _believes(self, shift: Shift) -> bool:
         return shift.is_inside and shift.chi_squared <= self._schedule.max_chi_squared

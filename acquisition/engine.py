@@ -105,14 +105,10 @@ def scan(
         log.info(f"{len(info.plan)} points, {(session.status != Status.PENDING).sum()} there")
         session.run(doubts)
         taken, valid = session.status != Status.PENDING, session.status == Status.VALID
-        summary = ScanSummary(
-            int(taken.sum()),
-            int(valid.sum()),
-            scanner.seconds(),
-            guard.dose.most_j_per_cm2(),
-        )
-        log.info(f"{summary.valid} of {summary.points} points valid")
-        log.info(f"dose: at most {summary.dose_j_per_cm2:.3g} J/cm2")
+        counts = int(taken.sum()), int(valid.sum())
+        summary = ScanSummary(*counts, scanner.seconds(), guard.dose.most_j_per_cm2())
+        dose = f"{summary.dose_j_per_cm2:.3g} J/cm2 at most"
+        log.info(f"{summary.valid} of {summary.points} points valid, {dose}")
         return summary
 
 
@@ -254,14 +250,13 @@ class _Scan:
         self._visit_if_due(point.row)
         self._scanner.approach(point, self._correction_um)
         try:
-            frame = replace(self._frame(point), repeat=self._repeats)
+            frame = self._dated(replace(self._frame(point), repeat=self._repeats))
         except DoseReached as error:
             self._log.info(str(error), point=point.index)
             return
         if frame.status is not Status.VALID:
             return
         self._repeats += 1
-        frame = self._dated(frame)
         self._save(lambda writer: writer.add(frame))
         self._observer.frame(frame)
 
@@ -279,14 +274,18 @@ class _Scan:
     def _visit_if_due(self, row: int) -> bool:
         if self._watch is None or not self._watch.is_due(row):
             return False
-        self._watch.visit(row)
-        return True
+        while True:
+            try:
+                self._watch.visit(row)
+            except LightLost as error:
+                self._wait_for_light(str(error))
+            else:
+                return True
 
     def _dated(self, frame: Frame) -> Frame:
         """Return a frame with where the sample was."""
-        if self._watch is None:
-            return frame
-        return replace(frame, drift_um=self._watch.drift_um())
+        drift_um = None if self._watch is None else self._watch.drift_um()
+        return replace(frame, drift_um=drift_um)
 
     def _take(self, point: ScanPoint) -> None:
         frame = self._dated(self._frame(point))
@@ -305,9 +304,7 @@ class _Scan:
             except LightLost as error:
                 if self._scanner.sees_light(self._correction_um):
                     return self._scanner.given_up(point, self._correction_um, str(error))
-                self._wait_until(
-                    lambda: self._scanner.sees_light(self._correction_um), str(error)
-                )
+                self._wait_for_light(str(error))
 
     @property
     def _correction_um(self) -> tuple[float, float]:
@@ -327,6 +324,9 @@ class _Scan:
             else:
                 self._pause(str(unmet))
             unmet = self._scanner.unmet(self._correction_um, now=True)
+
+    def _wait_for_light(self, reason: str) -> None:
+        self._wait_until(lambda: self._scanner.sees_light(self._correction_um), reason)
 
     def _wait_until(self, is_well: Callable[[], bool], reason: str) -> None:
         self._log.warning(f"{reason}; waiting")

@@ -205,3 +205,30 @@ class TestDrift:
         assert "the drift is not seen here and not followed" in warning
         assert not watcher.visits
         assert not any(any(record.correction_um) for record in run.journal())
+
+    def test_a_laser_that_fails_before_a_look_is_waited_for(self, plan, make_info, instant):
+        bench = self.bench(instant)
+        snap, random, left = bench.camera.snap, np.random.default_rng(2), [0]
+
+        def dim(timeout_s):
+            image = snap(timeout_s)
+            if left[0]:
+                left[0] -= 1
+                return random.normal(100, 3, image.shape).astype(np.uint16)
+            return image
+
+        class Fails(Watcher):
+            def frame(self, frame):
+                super().frame(frame)
+                if len(self.frames) == 36:  # line 4 begins with a look
+                    left[0] = 60
+
+        bench.camera.snap = dim
+        watcher = Fails()
+        summary = scan(make_info(plan), bench, None, watcher)
+        assert summary.valid == 63
+        assert summary.seconds >= 5
+        assert not watcher.pauses
+        assert "landmark: expected some light, got none" in watcher.warnings[0]
+        assert [visit.line for visit in watcher.visits] == [0, 2, 4, 6]
+        assert all(visit.is_believed for visit in watcher.visits)
