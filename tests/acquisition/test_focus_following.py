@@ -244,3 +244,27 @@ def test_a_failing_visit_leaves_the_sample_in_its_plane(info, bench, path):
     run_scan(info, instrument, path, watcher)
     assert len(watcher.pauses) == 1
     assert set(focus_by_line(watcher).values()) == {HOME_UM}
+
+
+def test_a_drive_that_refuses_to_go_home_gives_no_frames_elsewhere(info, bench, path):
+    """The landmark is learnt anew, lastly 200 nm out of focus, and the drive is busy then."""
+    schedule = info.plan.landmark.changed(max_chi_squared=1.2)  # learnt anew at every visit
+    info = info.model_copy(update={"plan": info.plan.changed(landmark=schedule)})
+    instrument = bench()
+    move_to, refused, learnt = instrument.focus.move_to, [], []
+
+    def busy(z_um):
+        learnt.append(z_um)
+        if learnt.count(HOME_UM + 0.2) == 2 and z_um == HOME_UM and len(refused) < 3:
+            refused.append(z_um)
+            raise DeviceError("busy")
+        move_to(z_um)
+
+    instrument.focus.move_to = busy
+    watcher = Watcher()
+    run_scan(info, instrument, path, watcher)
+    assert any("learnt anew" in line for line in (path / "log.jsonl").read_text().splitlines())
+    assert len(refused) == 3
+    assert any("the focus drive does not follow" in message for message in watcher.warnings)
+    assert {frame.focus_um for frame in watcher.frames} == {HOME_UM}
+    assert Run(path).points().valid.all()
