@@ -127,16 +127,6 @@ _KEYS: Final = (
     "status",
     r"\ud800",
 )
-_KEYS: Final = (
-    "index ",
-    "Index",
-    "",
-    r"\u0069ndex",
-    r"a\nb",
-    r"\u001b[2J",
-    "status",
-    r"\ud800",
-)
 
 
 def _value(random: Random, name: str) -> str:
