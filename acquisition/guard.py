@@ -119,7 +119,7 @@ class Guard:
         return next(unmet, None)
 
     def check_exposure(self, place_um: tuple[float, float], frames: int = 1) -> None:
-        """Raise ``AcquisitionError`` where frames at a place would exceed the dose.
+        """Raise ``DoseReached`` where frames at a place would exceed the dose.
 
         Parameters
         ----------

@@ -105,6 +105,7 @@ def soak(folder: Path, points: int) -> None:
     print(f"| s on the wall | {seconds:.0f} |")
     assert not wrong
     assert longest_s <= allowed_s
+    assert watcher.memory_mb[-1] <= 1.1 * watcher.memory_mb[half], "memory grows"
 
 
 def count_wrong(run: Run) -> int:

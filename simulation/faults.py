@@ -141,6 +141,7 @@ class FaultyCamera:
 
     def temperature_c(self) -> float | None:
         """Temperature of the sensor, or that of one whose cooling has failed."""
+        self._answer("say its temperature")
         if self._faults.hot and self._fate.hits("camera hot", self._faults.hot):
             return self._faults.hot_c
         return self._camera.temperature_c() if isinstance(self._camera, Thermometer) else None

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import zarr
+from scan_bench import Watcher
 
 from acquisition.engine import scan
-from acquisition.observer import SilentObserver
 from acquisition.plan import FOCUS_LOOKS, LEARNING_LOOKS, LandmarkSchedule, ScanPlan
 from acquisition.store import Run
 from acquisition.writer import RunWriter
@@ -18,27 +18,6 @@ from simulation.instant import InstantFocus, PositionCamera
 HOME_UM = 50.0
 # Images until then: a landmark chosen and learnt, two visits and two lines.
 IN_LINE_3 = (LEARNING_LOOKS + FOCUS_LOOKS) * 4 + 2 * 4 + 2 * 9 + 1
-
-
-class Watcher(SilentObserver):
-    """Keeps what a scan says, and answers pauses."""
-
-    def __init__(self, go_on=False):
-        self.frames, self.visits, self.warnings, self.pauses = [], [], [], []
-        self._go_on = go_on
-
-    def frame(self, frame):
-        self.frames.append(frame)
-
-    def landmark(self, visit):
-        self.visits.append(visit)
-
-    def warning(self, message):
-        self.warnings.append(message)
-
-    def paused(self, reason):
-        self.pauses.append(reason)
-        return self._go_on
 
 
 class Fringes(PositionCamera):
