@@ -21,19 +21,15 @@ from acquisition.guard import DoseReached, Guard, require
 from acquisition.instrument import Instrument, make_safe
 from acquisition.log import ScanLog
 from acquisition.observer import Observer
+from acquisition.patience import Patience
 from acquisition.plan import ScanPoint
 from acquisition.scanner import Scanner
 from acquisition.stopping import StopLevel, Stopping
 from acquisition.store import RunInfo
 from acquisition.watchdog import Watchdog
 from acquisition.writer import RunWriter
-from configs.errors import AcquisitionError, RunStoreError
 
-_LEAST_INVALID: Final = 10
-"""Fewer are bad luck, whatever share of the points they are."""
 _SAFE_WITHIN_S: Final = 5.0
-_FULL_DISK_PERIOD_S: Final = 1.0
-_WAITING_PERIOD_S: Final = 5.0
 _FINISH_ROUNDS: Final = 3
 """What is still in doubt after one gets more in the next."""
 
@@ -146,7 +142,6 @@ class _Scan:
         self._scanner, self._guard, self._writer = scanner, guard, writer
         self._observer, self._log, self._stopping = observer, log, stopping
         self._plan, self._clock = scanner.info.plan, scanner.instrument.clock
-        self._limits = scanner.info.instrument.limits
         count = len(self._plan)
         self.status = np.full(count, Status.PENDING, np.uint8)
         if writer is not None:
@@ -156,7 +151,9 @@ class _Scan:
         self._repeats = 0
         if writer is not None:
             self._repeats = max(writer.points.repeats, default=-1) + 1
-        self._points_since_pause = self._invalid_since_pause = 0
+        self._patience = Patience(
+            scanner, writer, observer, log, stopping, lambda: self._correction_um
+        )
 
     def run(self, doubts: Doubts | None) -> None:
         """Take what is missing, again what failed, and again what is in doubt."""
@@ -173,7 +170,7 @@ class _Scan:
                 self._take_all(left)
                 self._stopping.check(StopLevel.LINE)
         self._take_again()
-        self._save(RunWriter.flush)
+        self._patience.save(RunWriter.flush)
         if doubts is not None:
             self._finish(doubts, looks)
 
@@ -197,7 +194,9 @@ class _Scan:
         if schedule is None:
             return None
         past = (None, {}) if self._writer is None else self._writer.landmark_there()
-        return DriftWatch(schedule, self._scanner, self._log, self._keep, self._pause, past)
+        return DriftWatch(
+            schedule, self._scanner, self._log, self._keep, self._patience.pause, past
+        )
 
     def _take_again(self) -> None:
         """Take once more what failed, and what looks wrong beside its neighbours."""
@@ -234,7 +233,7 @@ class _Scan:
                 self._look_again(self._plan.point(*divmod(index, self._plan.columns)))
                 self._stopping.check(StopLevel.LINE)
             looks = max(looks - len(indices), 0)
-            self._save(RunWriter.flush)
+            self._patience.save(RunWriter.flush)
 
     def _most_doubtful(self, doubt: NDArray[np.float64], most: int) -> list[int]:
         """Return points that may be looked at again, most in doubt, in their own order."""
@@ -246,7 +245,7 @@ class _Scan:
 
     def _look_again(self, point: ScanPoint) -> None:
         """Take one more frame of a point; one that fails is let go of."""
-        self._heed_limits()
+        self._patience.heed_limits()
         self._visit_if_due(point.row)
         self._scanner.approach(point, self._correction_um)
         try:
@@ -257,7 +256,7 @@ class _Scan:
         if frame.status is not Status.VALID:
             return
         self._repeats += 1
-        self._save(lambda writer: writer.add(frame))
+        self._patience.save(lambda writer: writer.add(frame))
         self._observer.frame(frame)
 
     def _take_all(self, points: list[ScanPoint]) -> None:
@@ -265,7 +264,7 @@ class _Scan:
         come_up = True
         for point in points:
             self._stopping.check()
-            self._heed_limits()
+            self._patience.heed_limits()
             if self._visit_if_due(point.row) or come_up:
                 self._scanner.approach(point, self._correction_um)
                 come_up = False
@@ -278,7 +277,7 @@ class _Scan:
             try:
                 self._watch.visit(row)
             except LightLost as error:
-                self._wait_for_light(str(error))
+                self._patience.wait_for_light(str(error))
             else:
                 return True
 
@@ -293,9 +292,9 @@ class _Scan:
         self._suspect.discard(point.index)
         if frame.status is Status.VALID:
             self._suspect_beside(point)
-        self._save(lambda writer: writer.add(frame))
+        self._patience.save(lambda writer: writer.add(frame))
         self._observer.frame(frame)
-        self._judge(frame)
+        self._patience.judge(frame)
 
     def _frame(self, point: ScanPoint) -> Frame:
         while True:
@@ -304,95 +303,13 @@ class _Scan:
             except LightLost as error:
                 if self._scanner.sees_light(self._correction_um):
                     return self._scanner.given_up(point, self._correction_um, str(error))
-                self._wait_for_light(str(error))
+                self._patience.wait_for_light(str(error))
 
     @property
     def _correction_um(self) -> tuple[float, float]:
         return (0.0, 0.0) if self._watch is None else self._watch.correction_um()
 
-    def _heed_limits(self) -> None:
-        """Go on only where everything is as it must be; what passes is waited for."""
-        unmet = self._scanner.unmet(self._correction_um)
-        while unmet is not None:
-            if unmet.passes:
-                self._scanner.light(on=False)
-                self._wait_until(
-                    lambda: self._scanner.unmet(self._correction_um, now=True) is None,
-                    str(unmet),
-                )
-                self._scanner.light(on=True)
-            else:
-                self._pause(str(unmet))
-            unmet = self._scanner.unmet(self._correction_um, now=True)
-
-    def _wait_for_light(self, reason: str) -> None:
-        self._wait_until(lambda: self._scanner.sees_light(self._correction_um), reason)
-
-    def _wait_until(self, is_well: Callable[[], bool], reason: str) -> None:
-        self._log.warning(f"{reason}; waiting")
-        waited_s = 0.0
-        while not is_well():
-            self._stopping.check(StopLevel.LINE)
-            if waited_s >= self._limits.wait_s:
-                self._pause(f"{reason}, and so for {waited_s:.0f} s")
-                waited_s = 0.0
-            with self._stopping.breaking(StopLevel.LINE):
-                self._clock.sleep(_WAITING_PERIOD_S)
-            waited_s += _WAITING_PERIOD_S
-        self._log.warning("all is well again")
-
-    def _judge(self, frame: Frame) -> None:
-        """Pause if too many points are invalid."""
-        self._points_since_pause += 1
-        self._invalid_since_pause += frame.status is not Status.VALID
-        points, invalid = self._points_since_pause, self._invalid_since_pause
-        if invalid < _LEAST_INVALID or invalid <= self._limits.invalid * points:
-            return
-        self._points_since_pause = self._invalid_since_pause = 0
-        self._pause(
-            f"expected at most {self._limits.invalid:.1%} of the points to be invalid, got"
-            f" {invalid} of {points}, the last at row {frame.point.row}, column"
-            f" {frame.point.column}: {frame.reason}"
-        )
-
-    def _pause(self, reason: str) -> None:
-        """Go on only if somebody says so; ``AcquisitionError`` if nobody does."""
-        was_lit = self._scanner.is_lit
-        self._scanner.light(on=False)
-        self._log.info(f"paused: {reason}")
-        with self._stopping.breaking(StopLevel.LINE):
-            go_on = self._observer.paused(reason)
-        if not go_on:
-            raise AcquisitionError(f"{reason}; stopped, the run up to there is safe")
-        if was_lit:
-            self._scanner.light(on=True)
-
     def _keep(self, seen: Dither | LandmarkVisit) -> None:
-        self._save(lambda writer: writer.add_landmark(seen))
+        self._patience.save(lambda writer: writer.add_landmark(seen))
         if isinstance(seen, LandmarkVisit):
             self._observer.landmark(seen)
-
-    def _save(self, action: Callable[[RunWriter], None]) -> None:
-        """Let the writer do something; where the disk takes no more, wait until it does."""
-        if self._writer is None:
-            return
-        try:
-            action(self._writer)
-        except RunStoreError as error:
-            self._wait_for_room(self._writer, error)
-
-    def _wait_for_room(self, writer: RunWriter, error: RunStoreError) -> None:
-        was_lit = self._scanner.is_lit
-        self._scanner.light(on=False)
-        self._log.warning(f"{error}; the scan goes on by itself then")
-        while True:
-            self._stopping.check(StopLevel.LINE)
-            self._stopping.wait(_FULL_DISK_PERIOD_S)
-            try:
-                writer.flush()
-            except RunStoreError:
-                continue
-            self._log.warning("the disk takes frames again")
-            if was_lit:
-                self._scanner.light(on=True)
-            return

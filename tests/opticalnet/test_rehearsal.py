@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_bench import Command, save_mask
 
-from acquisition import engine, guard
+from acquisition import guard, patience
 from acquisition.engine import scan
 from acquisition.observer import SilentObserver
 from acquisition.store import Run
@@ -27,7 +27,7 @@ TOO_QUIET_TO_BE_SEEN = {"jump"}
 @pytest.fixture(autouse=True)
 def _an_impatient_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that took no more is asked again without delay: real seconds otherwise."""
-    monkeypatch.setattr(engine, "_FULL_DISK_PERIOD_S", 0.01)
+    monkeypatch.setattr(patience, "_FULL_DISK_PERIOD_S", 0.01)
 
 
 def alone(part: str, name: str, probability: float) -> Faults:
