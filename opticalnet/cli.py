@@ -11,7 +11,7 @@ from configs.defaults import (
     DEFAULT_MAX_CHI_SQUARED,
 )
 from configs.grid import LARGEST_GRID
-from opticalnet.console import fail, given, interruptible, kept
+from opticalnet.console import fail, given, interruptible, kept, refuse
 
 app = typer.Typer(
     help="A scanning microscope that sees 180 nm squares with 633 nm light.",
@@ -247,7 +247,7 @@ def simulate(
     of_set = given(
         preset=preset, seed=seed, workers=workers, scheduler=scheduler, tiff=tiff, grid=grid
     )
-    _refuse(of_set if show else of_light, "no --show" if show else "--show")
+    refuse(of_set if show else of_light, "no --show" if show else "--show")
     if show:
         from configs.drafts import named
         from opticalnet.light_command import show_light
@@ -395,14 +395,3 @@ def main() -> None:
         app()
     except OpticalNetError as error:
         fail("; ".join([str(error), *getattr(error, "__notes__", ())]), 1)
-
-
-def _refuse(options: dict[str, Any], expected: str) -> None:
-    """Refuse options that go with a data set only, or with a picture of the light only."""
-    from configs.errors import ConfigError
-
-    if options:
-        name = next(iter(options))
-        raise ConfigError(
-            f"--{name}: expected {expected} beside it; give one and leave out the other"
-        )

@@ -72,6 +72,17 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def refuse(options: dict[str, Any], expected: str) -> None:
+    """Raise ``ConfigError`` for the first of some options, which go with something else."""
+    from configs.errors import ConfigError
+
+    if options:
+        name = next(iter(options))
+        raise ConfigError(
+            f"--{name}: expected {expected} beside it; give one and leave out the other"
+        )
+
+
 def kept(out: str) -> str:
     """Say what there is of a result after Ctrl-C."""
     return f"{out} is there" if Path(out).exists() else "nothing was kept"
