@@ -215,7 +215,7 @@ class _Scan:
 
     def _finish(self, doubts: Doubts, looks: int) -> None:
         """Look again at what is most in doubt, in rounds, until light or time is spent."""
-        end_s = self._clock.now() + self._plan.finish.seconds
+        end_s = self._finish_began_s() + self._plan.finish.seconds
         for later in range(_FINISH_ROUNDS, 0, -1):
             if not looks:
                 return
@@ -227,13 +227,18 @@ class _Scan:
                 self._log.info(f"{len(indices)} points in doubt are looked at again")
                 self._scanner.light(on=True)
             for index in indices:
-                if self._clock.now() >= end_s:
+                if self._scanner.seconds() >= end_s:
                     looks = 0
                     break
                 self._look_again(self._plan.point(*divmod(index, self._plan.columns)))
                 self._stopping.check(StopLevel.LINE)
             looks = max(looks - len(indices), 0)
             self._patience.save(RunWriter.flush)
+
+    def _finish_began_s(self) -> float:
+        """Return when the first further look was taken: now, or by an earlier session."""
+        there = () if self._writer is None else self._writer.points.repeats.values()
+        return min((look.started_s for look in there), default=self._scanner.seconds())
 
     def _most_doubtful(self, doubt: NDArray[np.float64], most: int) -> list[int]:
         """Return points that may be looked at again, most in doubt, in their own order."""

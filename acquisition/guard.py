@@ -98,17 +98,8 @@ class Guard:
             self._shutter(),
         ]
 
-    def look(self, correction_um: tuple[float, float], *, now: bool = False) -> Check | None:
-        """Return what is not as it must be; looks at devices and disk once a second, or now.
-
-        Parameters
-        ----------
-        correction_um
-            By how much (x, y) the stage follows the sample.
-        """
-        follows = self._correction(correction_um)
-        if not follows.is_met:
-            return follows
+    def look(self, *, now: bool = False) -> Check | None:
+        """Return what is not as it must be; looks at devices and disk once a second, or now."""
         seconds = time.monotonic()
         if not now and seconds < self._looked_s + _LOOK_EVERY_S:
             return None
@@ -164,17 +155,6 @@ class Guard:
                 )
             )
         return found
-
-    def _correction(self, correction_um: tuple[float, float]) -> Check:
-        most_um = self._limits.correction_um
-        x_um, y_um = correction_um
-        return Check(
-            "correction",
-            f"at most {most_um:g} um in x and y",
-            f"({x_um:.3f}, {y_um:.3f}) um",
-            max(abs(x_um), abs(y_um)) <= most_um,
-            "the sample has come loose, or raise limits.correction_um",
-        )
 
     def _focus(self) -> list[Check]:
         focus = self._instrument.focus

@@ -55,18 +55,18 @@ class Patience:
 
     def heed_limits(self) -> None:
         """Go on only where everything is as it must be; what passes is waited for."""
-        unmet = self._scanner.unmet(self._correction_um())
+        unmet = self._scanner.unmet()
         while unmet is not None:
             if unmet.passes:
                 self._scanner.light(on=False)
                 self._wait_until(
-                    lambda: self._scanner.unmet(self._correction_um(), now=True) is None,
+                    lambda: self._scanner.unmet(now=True) is None,
                     str(unmet),
                 )
                 self._scanner.light(on=True)
             else:
                 self.pause(str(unmet))
-            unmet = self._scanner.unmet(self._correction_um(), now=True)
+            unmet = self._scanner.unmet(now=True)
 
     def wait_for_light(self, reason: str) -> None:
         """Return once what was bright is bright again."""

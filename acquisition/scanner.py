@@ -155,9 +155,8 @@ class Scanner:
     def approach(self, point: ScanPoint, correction_um: tuple[float, float]) -> None:
         """Come up to a point in two steps as along a line, so that every point is alike."""
         plan = self.info.plan
-        side = -1 if plan.goes_right(point.row) else 1
         for steps in range(_LEAD_IN, 0, -1):
-            lead_um = side * steps * plan.x_direction * plan.pitch_nm / 1000
+            lead_um = -steps * plan.x_direction * plan.pitch_nm / 1000
             place_um = _sum(_sum(point.target_um, correction_um), (lead_um, 0.0))
             low_um, high_um = self.instrument.stage.limits.x_um
             if not low_um <= place_um[0] <= high_um:
@@ -299,12 +298,12 @@ class Scanner:
             focus_um=self.focus_um,
         )
 
-    def unmet(self, correction_um: tuple[float, float], *, now: bool = False) -> Check | None:
+    def unmet(self, *, now: bool = False) -> Check | None:
         """Return what is not as it must be; a device that does not say is brought to answer."""
         self._watchdog.expect("looking at limits", 3 * _ANSWER_S)
         try:
             with self._stopping.breaking(StopLevel.NOW):
-                check = self._guard.look(correction_um, now=now)
+                check = self._guard.look(now=now)
         finally:
             self._watchdog.answered()
         if check is not None and not check.is_answer:
