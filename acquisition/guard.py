@@ -104,26 +104,21 @@ class Guard:
             self._shutter(is_lit=False),
         ]
 
-    def look(
-        self, correction_um: tuple[float, float], *, is_lit: bool, now: bool = False
-    ) -> Check | None:
+    def look(self, *, is_lit: bool, now: bool = False) -> Check | None:
         """Return what is not as it must be; looks at devices and disk once a second, or now.
 
         Parameters
         ----------
-        correction_um
-            By how much (x, y) the stage follows the sample.
         is_lit
             Whether the shutter was told to be open.
+        now
+            Whatever the time since the last look.
 
         Raises
         ------
         AcquisitionError
             If the shutter is open though it was told to be closed.
         """
-        follows = self._correction(correction_um)
-        if not follows.is_met:
-            return follows
         seconds = time.monotonic()
         if not now and seconds < self._looked_s + _LOOK_EVERY_S:
             return None
@@ -196,17 +191,6 @@ class Guard:
         steps = f"in steps of {step_um:.3g} um, {1000 * STEP_S:.0f} ms each"
         got = f"{ways} in {longest_um / limit_um_per_s:.3g} s, {steps}"
         return Check("speed", f"at most {limit_um_per_s:g} um/s", got, True, "")
-
-    def _correction(self, correction_um: tuple[float, float]) -> Check:
-        most_um = self._limits.correction_um
-        x_um, y_um = correction_um
-        return Check(
-            "correction",
-            f"at most {most_um:g} um in x and y",
-            f"({x_um:.3f}, {y_um:.3f}) um",
-            max(abs(x_um), abs(y_um)) <= most_um,
-            "the sample has come loose, or raise limits.correction_um",
-        )
 
     def _focus(self) -> list[Check]:
         focus = self._instrument.focus

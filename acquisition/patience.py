@@ -59,7 +59,7 @@ class Patience:
 
     def heed_limits(self, *, now: bool = False) -> None:
         """Go on only where everything is as it must be; what passes is waited for."""
-        unmet = self._scanner.unmet(self._correction_um(), now=now)
+        unmet = self._scanner.unmet(now=now)
         while unmet is not None:
             if unmet.passes:
                 self._scanner.light(on=False)
@@ -68,7 +68,7 @@ class Patience:
                 )
             else:
                 self.pause(str(unmet))
-            unmet = self._scanner.unmet(self._correction_um(), now=True)
+            unmet = self._scanner.unmet(now=True)
         if not self._scanner.is_lit:
             self._scanner.light(on=True)
 
@@ -120,7 +120,7 @@ class Patience:
 
     def _is_over(self, check: Check) -> bool:
         """Say whether something is as it must be again, and the light on unless all is not."""
-        unmet = self._scanner.unmet(self._correction_um(), now=True)
+        unmet = self._scanner.unmet(now=True)
         return self._scanner.is_relit() if unmet is None else unmet.name != check.name
 
     def _is_written(self, writer: RunWriter) -> bool:
@@ -128,7 +128,7 @@ class Patience:
         try:
             writer.flush()
         except RunStoreError:
-            self._scanner.unmet(self._correction_um())  # raises unless it is dark meanwhile
+            self._scanner.unmet()  # raises unless it is dark meanwhile
             return False
         return True
 

@@ -1,6 +1,5 @@
 """Taking single points: move, settle, verify, expose, check, try again, give up."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,13 +13,13 @@ from acquisition.frame_checks import FrameChecks, LightLost
 from acquisition.guard import Check, Guard
 from acquisition.instrument import Instrument
 from acquisition.log import ScanLog
-from acquisition.motion import ANSWER_S, Motion
+from acquisition.motion import ANSWER_S, Motion, within_limits
 from acquisition.plan import ScanPoint
 from acquisition.recovery import OPEN_S, Recovery
-from acquisition.stopping import StopLevel, Stopping
+from acquisition.stopping import StopLevel, Stopping, Terminated
 from acquisition.store import RunInfo
 from acquisition.watchdog import Watchdog
-from configs.errors import DeviceError
+from configs.errors import AcquisitionError, DeviceError
 from drivers.protocols import Image
 
 Result = TypeVar("Result")
@@ -207,9 +206,8 @@ class Scanner:
     def approach(self, point: ScanPoint, correction_um: tuple[float, float]) -> None:
         """Come up to a point in two steps as along a line, so that every point is alike."""
         plan = self.info.plan
-        side = -1 if plan.goes_right(point.row) else 1
         for steps in range(_LEAD_IN, 0, -1):
-            lead_um = side * steps * plan.x_direction * plan.pitch_nm / 1000
+            lead_um = -steps * plan.x_direction * plan.pitch_nm / 1000
             place_um = _sum(_sum(point.target_um, correction_um), (lead_um, 0.0))
             low_um, high_um = self.instrument.stage.limits.x_um
             if not low_um <= place_um[0] <= high_um:
@@ -317,12 +315,12 @@ class Scanner:
             focus_um=self.focus_um,
         )
 
-    def unmet(self, correction_um: tuple[float, float], *, now: bool = False) -> Check | None:
+    def unmet(self, *, now: bool = False) -> Check | None:
         """Return what is not as it must be; a device that does not say is brought to answer."""
         self._watchdog.expect("looking at limits", _LOOK_S)
         try:
             with self._stopping.breaking(StopLevel.NOW):
-                check = self._guard.look(correction_um, is_lit=self.is_lit, now=now)
+                check = self._guard.look(is_lit=self.is_lit, now=now)
         finally:
             self._watchdog.answered()
         if check is not None and not check.is_answer:
@@ -333,6 +331,27 @@ class Scanner:
         """Bring the devices to rest, and to answer, before the next attempt."""
         self._focus_holds = self.instrument.focus is None
         self._recovery.recover()
+
+    def park(self) -> None:
+        """Bring the drives back to where they were found, in the dark; not in an emergency.
+
+        Whoever asks for more haste meanwhile gets it. What fails is told.
+        """
+        if self.found_um is None or self._stopping.level == StopLevel.EMERGENCY:
+            return
+        x_um, y_um, *z_um = self.found_um
+        try:
+            with self._stopping.breaking(StopLevel(self._stopping.level + 1)):
+                self.light(on=False)
+                self.instrument.stage.stop()
+                self._motion.move(within_limits(self.instrument.stage, x_um, y_um))
+                if z_um:
+                    self.move_focus(z_um[0])
+        except (DeviceError, AcquisitionError, KeyboardInterrupt, Terminated) as error:
+            said = str(error) or "stopped"
+            self._log.warning(f"not parked where it was found, {self.found_um} um: {said}")
+        else:
+            self._log.info("parked")
 
     def given_up(
         self, point: ScanPoint, correction_um: tuple[float, float], reason: str

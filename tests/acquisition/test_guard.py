@@ -212,15 +212,6 @@ def test_long_moves_go_in_steps(make_info, small_plan, bench):
     assert sum(step for step, _ in steps if step > 0.2) > 5, "lines are 1.4 um long"
 
 
-@pytest.mark.parametrize("way", [(5.1, 0.0), (0.0, -5.1)])
-def test_a_sample_that_goes_too_far_is_not_followed(make_info, small_plan, bench, way):
-    guard = Guard(make_info(small_plan), bench, None)
-    assert guard.look((5.0, -5.0)) is None
-    unmet = guard.look(way)
-    assert "correction: expected at most 5 um" in str(unmet)
-    assert not unmet.passes
-
-
 def test_a_focus_drive_out_of_its_range_is_told(make_info, small_plan, bench):
     class Elsewhere:
         limits_um = (0.0, 100.0)
