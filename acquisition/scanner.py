@@ -93,7 +93,7 @@ class Scanner:
         return self.instrument.clock.now() - self._began_s
 
     def look_first(self, missing: float) -> list[Check]:
-        """Return what there is to say before the first move; who does not answer is asked again.
+        """Return what there is to say before the first move; the silent are asked again.
 
         ``missing`` is the share of the points that are to be taken.
         """

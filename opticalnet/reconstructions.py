@@ -44,13 +44,11 @@ def good_points(run: Run) -> Points:
 
 def unplaced(points: Points) -> list[str]:
     """Return a warning if the landmark told of the sample for some frames, not for others."""
-    unknown = np.isnan(points.drift_um[points.valid]).any(axis=1)
+    unknown: NDArray[np.bool_] = np.isnan(points.drift_um[points.valid]).any(axis=1)
     if unknown.all() or not unknown.any():
         return []
-    return [
-        f"{unknown.sum():,} of {len(unknown):,} frames were taken after the landmark was lost:"
-        " nobody knows where the sample was then, and squares there may be displaced"
-    ]
+    which = f"{unknown.sum():,} of {unknown.size:,} frames were taken after the landmark was lost"
+    return [f"{which}: nobody knows where the sample was then, squares there may be displaced"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ def test_a_failing_observer_still_stops_the_stage(info, instant, tmp_path):
 
     with pytest.raises(RuntimeError, match="display gone"):
         run_scan(info, instant, tmp_path, Broken())
-    assert instant.stage.stops == 1
+    assert instant.stage.stops
     assert Run(tmp_path / "run.zarr").points().valid.sum() == 1
 
 

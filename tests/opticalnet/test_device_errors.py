@@ -99,3 +99,29 @@ def test_a_line_that_dies_in_mid_scan(place: Path, mask: Path) -> None:
             )
     run = Run(place / "run.zarr")
     assert np.array_equal(np.flatnonzero(run.points().valid), np.arange(12))
+
+
+def test_a_device_that_hangs_while_it_closes_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released, closed = threading.Event(), []
+
+    class Stuck(SimulatedCamera):
+        def close(self) -> None:
+            released.wait()
+
+    class Closes(SimulatedShutter):
+        def close(self) -> None:
+            closed.append("shutter")
+
+    monkeypatch.setattr(devices, "SimulatedCamera", Stuck)
+    monkeypatch.setattr(devices, "SimulatedShutter", Closes)
+    monkeypatch.setattr(devices, "_CLOSE_S", 0.05)
+    config = load_instrument("simulated")
+    with (
+        pytest.raises(DeviceTimeout, match=r"expected it closed within 0\.05 s, got no end"),
+        devices.open_instrument(config, Sample("one", np.ones((1, 1))), seed=0),
+    ):
+        pass
+    released.set()
+    assert closed == ["shutter"]
