@@ -47,10 +47,11 @@ def unplaced(points: Points) -> list[str]:
     unknown = np.isnan(points.drift_um[points.valid]).any(axis=1)
     if unknown.all() or not unknown.any():
         return []
-    return [
-        f"{unknown.sum():,} of {len(unknown):,} frames were taken after the landmark was lost:"
+    warning = (
+        f"{unknown.sum():,} of {points.count(Status.VALID):,} frames were taken while the landmark was lost:"
         " nobody knows where the sample was then, and squares there may be displaced"
-    ]
+    )
+    return [warning]
 
 
 @dataclass(frozen=True, slots=True)
