@@ -48,8 +48,8 @@ def unplaced(points: Points) -> list[str]:
     if unknown.all() or not unknown.any():
         return []
     warning = (
-        f"{unknown.sum():,} of {points.count(Status.VALID):,} frames were taken while the landmark was lost:"
-        " nobody knows where the sample was then, and squares there may be displaced"
+        f"{unknown.sum():,} of {points.count(Status.VALID):,} frames were taken while the"
+        " landmark was lost: nobody knows where the sample was then, and squares there may be displaced"
     )
     return [warning]
 
