@@ -49,7 +49,7 @@ def unplaced(points: Points) -> list[str]:
         return []
     warning = (
         f"{unknown.sum():,} of {points.count(Status.VALID):,} frames were taken while the"
-        " landmark was lost: nobody knows where the sample was, and its squares may be displaced"
+        " landmark was lost: nobody knows where the sample was; squares may be displaced"
     )
     return [warning]
 
