@@ -44,11 +44,14 @@ def good_points(run: Run) -> Points:
 
 def unplaced(points: Points) -> list[str]:
     """Return a warning if the landmark told of the sample for some frames, not for others."""
-    unknown: NDArray[np.bool_] = np.isnan(points.drift_um[points.valid]).any(axis=1)
+    unknown = np.isnan(points.drift_um[points.valid]).any(axis=1)
     if unknown.all() or not unknown.any():
         return []
-    which = f"{unknown.sum():,} of {unknown.size:,} frames were taken after the landmark was lost"
-    return [f"{which}: nobody knows where the sample was then, squares there may be displaced"]
+    warning = (
+        f"{unknown.sum():,} of {points.count(Status.VALID):,} frames were taken while the"
+        " landmark was lost: nobody knows where the sample was; squares may be displaced"
+    )
+    return [warning]
 
 
 @dataclass(frozen=True, slots=True)

@@ -330,7 +330,7 @@ def test_a_shutter_that_opens_by_itself_ends_the_scan(
     assert not shutter.is_open()
 
 
-def test_a_device_that_is_silent_at_first_is_asked_again(make_info, small_plan, bench, tmp_path):
+def test_a_silent_device_is_asked_again_at_first(make_info, small_plan, bench, tmp_path):
     asked = iter([DeviceError("camera: no answer"), DeviceError("camera: no answer")])
 
     def temperature_c():

@@ -125,7 +125,7 @@ def test_frames_after_a_lost_landmark_are_marked(info, bench, tmp_path):
     for row in (5, 6):
         assert run.valid_frames(row, points).off_um == pytest.approx(0, abs=1e-6)
     (warning,) = unplaced(points)
-    assert warning.startswith("18 of 63 frames were taken after the landmark was lost")
+    assert warning.startswith("18 of 63 frames were taken while the landmark was lost")
 
 
 @pytest.mark.parametrize("meanwhile_um", [0.15, -0.02, 0.6])

@@ -1,5 +1,6 @@
 """Devices that are absent, wrong or die: one clear line, and every device is closed."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,17 @@ import opticalnet
 from acquisition.frame import Frame
 from acquisition.observer import SilentObserver
 from acquisition.store import Run
+from configs.errors import DeviceTimeout
 from configs.instrument import Travel
+from configs.toml import load_instrument
 from drivers.clock import WallClock
+from opticalnet import devices
+from simulation.camera import SimulatedCamera
 from simulation.clock import VirtualClock
 from simulation.gcs_controller import GcsController
+from simulation.samples import Sample
 from simulation.serial_line import SerialLine
+from simulation.shutter import SimulatedShutter
 
 pytestmark = pytest.mark.usefixtures("devices_are_closed")
 
