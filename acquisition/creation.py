@@ -69,14 +69,7 @@ def _draft_of(path: Path) -> Iterator[Path]:
     folder = path.with_name(f".draft-{path.name}")
     # The lock is not in the draft: Windows renames no folder in which a file is open.
     draft, lock = folder / path.name, FileLock(folder / "lock")
-    make_folder(folder)
-    try:
-        lock.acquire(timeout=_LONGEST_WAIT_S)
-    except Timeout:
-        raise RunStoreError(
-            f"{path}: expected a path of its own, got one that another process is creating a"
-            " run at; wait for its end, or choose another --out"
-        ) from None
+    _claim(path, folder, lock)
     try:
         if draft.exists():
             shutil.rmtree(draft)  # its process was killed
@@ -88,6 +81,21 @@ def _draft_of(path: Path) -> Iterator[Path]:
         lock.release()
         with suppress(OSError):  # another process is in it by now
             folder.rmdir()
+
+
+def _claim(path: Path, folder: Path, lock: FileLock) -> None:
+    """Take the lock in a folder, which is made, and may be removed by whoever had it."""
+    while not lock.is_locked:
+        make_folder(folder)
+        try:
+            lock.acquire(timeout=_LONGEST_WAIT_S)
+        except FileNotFoundError:
+            continue  # the folder has just gone
+        except Timeout:
+            raise RunStoreError(
+                f"{path}: expected a path of its own, got one that another process is"
+                " creating a run at; wait for its end, or choose another --out"
+            ) from None
 
 
 def _create_arrays(path: Path, info: RunInfo, truth: NDArray[np.float64] | None) -> None:

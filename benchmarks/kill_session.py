@@ -1,7 +1,4 @@
-"""A session for ``kill.py``: scans or goes on, and notes every point that was taken.
-
-    python benchmarks/kill_session.py RUN INSTRUMENT NOTES
-"""
+"""A session for ``kill.py``: scans or goes on, and notes every point that was taken."""
 
 import sys
 from pathlib import Path
@@ -24,7 +21,7 @@ class Notes(SilentObserver):
 
 
 def main() -> None:
-    """Scan."""
+    """Scan: ``python benchmarks/kill_session.py RUN INSTRUMENT NOTES``."""
     run, instrument, notes = sys.argv[1:]
     with Path(notes).open("wb", buffering=0) as file:
         if Path(run).exists():
