@@ -35,7 +35,7 @@ from opticalnet.devices import open_instrument
 from opticalnet.dose import beam_power_w
 from opticalnet.rehearsal import FaultyDisk, load_faults, simulated_like, with_faults
 from reconstruction.disagreement import disagreement
-from simulation.faults import Fate
+from simulation.fate import Fate
 from simulation.samples import Sample, load_sample, make_sample
 
 
