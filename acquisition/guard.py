@@ -36,6 +36,8 @@ class Check:
         Whether it may become so by waiting.
     is_answer
         Whether the device said so; else it did not answer.
+    device
+        Who was asked: stage, camera, focus or shutter; nobody where it is empty.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Check:
     remedy: str
     passes: bool = False
     is_answer: bool = True
+    device: str = ""
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -64,7 +67,7 @@ class Guard:
     info, instrument
         What to scan, and with what.
     path
-        Where the run is; ``None`` in a rehearsal.
+        Where the run is, or would be; ``None``: the disk is not looked at.
 
     Attributes
     ----------
@@ -161,6 +164,7 @@ class Guard:
                     f"{min(ends):.2f} to {max(ends):.2f} um, {room_um:.1f} um to follow drift",
                     room_um >= 0,
                     "centre [travel] on the sample or scan less",
+                    device="stage",
                 )
             )
         return found
@@ -189,7 +193,8 @@ class Guard:
             return [Check("focus", expected, str(error), False, "", True, is_answer=False)]
         off_um = self._info.instrument.timing.focus_tolerance_nm / 1000
         is_met = low_um - off_um <= z_um <= high_um + off_um
-        return [Check("focus", expected, f"{z_um:.3f} um", is_met, remedy)]
+        got = f"{z_um:.3f} um"
+        return [Check("focus", expected, got, is_met, remedy, device="focus")]
 
     def _planned_dose(self) -> Check:
         """Say what every square and the landmark get at least, settling not counted."""
@@ -230,13 +235,13 @@ class Guard:
 
     def _temperatures(self) -> list[Check]:
         allowed = self._limits.temperature_c
+        expected = "any" if allowed is None else f"{allowed[0]:g} to {allowed[1]:g} C"
         found = []
         for name in ("stage", "camera", "focus"):
             device = getattr(self._instrument, name)
             if not isinstance(device, Thermometer):
                 continue
             about = f"temperature of the {name}"
-            expected = "any" if allowed is None else f"{allowed[0]:g} to {allowed[1]:g} C"
             try:
                 degrees_c = device.temperature_c()
             except DeviceError as error:
@@ -249,7 +254,9 @@ class Guard:
                 continue
             is_met = allowed is None or allowed[0] <= degrees_c <= allowed[1]
             got, remedy = f"{degrees_c:.1f} C", "see to its cooling"
-            found.append(Check(about, expected, got, is_met, remedy, passes=True))
+            found.append(Check(about, expected, got, is_met, remedy, passes=True, device=name))
+        if allowed is not None and not found:
+            return [Check("temperature", expected, "told by none", True, "", device="camera")]
         return found
 
     def _shutter(self) -> Check:
@@ -257,7 +264,8 @@ class Guard:
             return Check("shutter", "any", "none: the light is always on", True, "")
         is_open = self._instrument.shutter.is_open()
         state = "open" if is_open else "closed"
-        return Check("shutter", "closed", state, not is_open, "close it, and mind the beam")
+        remedy = "close it, and mind the beam"
+        return Check("shutter", "closed", state, not is_open, remedy, device="shutter")
 
 
 def require(checks: list[Check], log: ScanLog) -> None:

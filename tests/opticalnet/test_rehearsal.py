@@ -1,13 +1,16 @@
 """Rehearsing what goes wrong: a scan in a storm, and the command for it."""
 
 import json
+import shutil
 import threading
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from command_bench import Command, save_mask
 
+import opticalnet
 from acquisition import guard, patience, watchdog
 from acquisition.engine import scan
 from acquisition.instrument import Instrument
@@ -220,11 +223,47 @@ def test_the_command_says_what_went_wrong(command: Command, tmp_path: Path) -> N
     assert (outcome.code, outcome.err) == (0, "")
     assert "48 of 48 points valid" in outcome.out
     assert "x stage refused" in outcome.out
-    assert "disk: " not in outcome.out
-    for name in ("travel in x", "dose", "shutter"):
+    for name in ("travel in x", "dose", "disk", "shutter"):
         assert f"\n{name} " in outcome.out
     *_, last = outcome.out.splitlines()
     assert last.startswith("dry run: nothing was recorded; the scan would take 0:0")
+
+
+def test_a_dry_run_looks_at_the_disk_and_at_stand_ins(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage, asked = shutil.disk_usage, []
+
+    def nothing_free(path):
+        asked.append(Path(path))
+        return usage(path)._replace(free=1_000_000)
+
+    monkeypatch.setattr(shutil, "disk_usage", nothing_free)
+    mask = save_mask(tmp_path / "mask.npy", "######", "#.....", "####..", "#.....")
+    cooled = tmp_path / "cooled.toml"
+    lab = files("configs").joinpath("presets/lab-example.toml").read_text()
+    cooled.write_text(lab.replace("[limits]", "[limits]\ntemperature_c = [-20, 10]"))
+    arguments = ["acquire", "--sample", mask, "--instrument", cooled, "--dry-run"]
+    outcome = command(*arguments, "--out", tmp_path / "new" / "run.zarr")
+    rows = {line.split("  ")[0]: line.rstrip() for line in outcome.out.splitlines()}
+    assert rows["travel in x"].endswith("ok, simulated")
+    assert rows["temperature"].endswith("ok, simulated")
+    assert "told by none" in rows["temperature"]
+    assert rows["disk"].endswith("NO")
+    assert set(asked) == {tmp_path}
+    assert "disk: expected 5" in outcome.error
+    assert "MB free, got 1 MB; make room at" in outcome.error
+
+
+def test_further_looks_are_rehearsed(tmp_path: Path) -> None:
+    mask = save_mask(tmp_path / "mask.npy", "######", "#.....", "####..", "#.....")
+    options = {"dry_run": True, "out": tmp_path / "run.zarr", "exposure_ms": 200.0}
+    plain = opticalnet.acquire(str(mask), **options)
+    finished = opticalnet.acquire(str(mask), finish=0.5, **options)
+    looks_s = finished.seconds - plain.seconds
+    assert 24 * 0.2 < looks_s < 2 * 24 * 0.2
+    assert finished.dose_j_per_cm2 > plain.dose_j_per_cm2
+    assert finished.megabytes > plain.megabytes
 
 
 @pytest.mark.parametrize(
