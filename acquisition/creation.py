@@ -12,7 +12,14 @@ import zarr
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from acquisition.disk import Disk, DurableStore, free_bytes, make_folder, sync_folder
+from acquisition.disk import (
+    Disk,
+    DurableStore,
+    free_bytes,
+    make_folder,
+    sync_folder,
+    what_exists,
+)
 from acquisition.journal import JOURNAL
 from acquisition.landmark_store import FRAME_CODEC, LANDMARK_ARRAYS
 from acquisition.plan import ScanPlan
@@ -168,8 +175,20 @@ def run_bytes(plan: ScanPlan, image_px: int) -> int:
 
 def check_output(path: Path, plan: ScanPlan, instrument: InstrumentConfig) -> None:
     """Raise ``RunStoreError`` unless a run can be written to a path."""
+    check_absent(path)
+    free = free_bytes(path)
+    needed = run_bytes(plan, instrument.optics.image_px) + 1e6 * instrument.limits.free_mb
+    if free < needed:
+        raise RunStoreError(
+            f"disk too small for {path}: expected {needed / 1e6:.0f} MB free,"
+            f" got {free // 1_000_000} MB; make room or choose another --out"
+        )
+
+
+def check_absent(path: Path) -> None:
+    """Raise ``RunStoreError`` if there is something at a path, or nobody may look."""
     try:
-        there_already, free = path.exists(), free_bytes(path)
+        there_already = what_exists(path) == path
         is_run = (path / JOURNAL).exists()
     except OSError as error:
         raise _cannot_create(path, error) from error
@@ -178,12 +197,6 @@ def check_output(path: Path, plan: ScanPlan, instrument: InstrumentConfig) -> No
         if is_run:
             remedy = f"go on with --resume {path}, or choose another --out"
         raise RunStoreError(f"{path} exists already; {remedy}")
-    needed = run_bytes(plan, instrument.optics.image_px) + 1e6 * instrument.limits.free_mb
-    if free < needed:
-        raise RunStoreError(
-            f"disk too small for {path}: expected {needed / 1e6:.0f} MB free,"
-            f" got {free // 1_000_000} MB; make room or choose another --out"
-        )
 
 
 def _cannot_create(path: Path, error: OSError) -> RunStoreError:

@@ -86,5 +86,9 @@ def remove_unfinished(folder: Path) -> None:
 
 def free_bytes(path: Path) -> int:
     """Return the room on the disk that a path lies on, or would lie on."""
-    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(what_exists(path)).free
+
+
+def what_exists(path: Path) -> Path:
+    """Return a path, or the nearest of the folders that it would lie in."""
+    return next(there for there in (path, *path.absolute().parents) if there.exists())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -55,6 +56,7 @@ def scan(
     writer: RunWriter | None,
     observer: Observer,
     doubts: Doubts | None = None,
+    out: Path | None = None,
 ) -> ScanSummary:
     """Take every point of a plan that a run has not got yet.
 
@@ -69,6 +71,8 @@ def scan(
     doubts
         Says, of the frames that are on disk, how doubtful what lies at each point is, (rows,
         columns) of the scan; ``None``: nothing is looked at again but what failed.
+    out
+        Folder of which the room is looked at, where that is not where frames are kept.
 
     Raises
     ------
@@ -80,7 +84,7 @@ def scan(
         By Ctrl-C and SIGTERM, see ``acquisition.stopping``.
     """
     path = None if writer is None else writer.path
-    guard = Guard(info, instrument, path)
+    guard = Guard(info, instrument, out or path)
     observer.begin(info, iter(()) if writer is None else writer.frames_there())
     stopping, log = Stopping(), ScanLog(observer.warning)
     with (
@@ -212,10 +216,9 @@ class _Scan:
 
     def _further_looks(self) -> int:
         """Return how many more looks at points in doubt there are to be."""
-        if self._writer is None:
-            return 0
         most = int(self._plan.finish.share * len(self._plan))
-        return max(most - len(self._writer.points.repeats), 0)
+        there = 0 if self._writer is None else len(self._writer.points.repeats)
+        return max(most - there, 0)
 
     def _finish(self, doubts: Doubts, looks: int) -> None:
         """Look again at what is most in doubt, in rounds, until light or time is spent."""

@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +41,8 @@ class Check:
         Whether it is then waited for without end: nothing is lost meanwhile.
     is_answer
         Whether the device said so; else it did not answer.
+    device
+        Who was asked: stage, camera, focus or shutter; nobody where it is empty.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Check:
     passes: bool = False
     without_end: bool = False
     is_answer: bool = True
+    device: str = ""
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -69,7 +73,7 @@ class Guard:
     info, instrument
         What to scan, and with what.
     path
-        Where the run is; ``None`` in a rehearsal.
+        Where the run is, or would be; ``None``: the disk is not looked at.
 
     Attributes
     ----------
@@ -174,6 +178,7 @@ class Guard:
                     f"{min(ends):.2f} to {max(ends):.2f} um, {room_um:.1f} um to follow drift",
                     room_um >= 0,
                     "centre [travel] on the sample or scan less",
+                    device="stage",
                 )
             )
         return found
@@ -205,7 +210,8 @@ class Guard:
             return [Check("focus", expected, str(error), False, "", True, is_answer=False)]
         off_um = self._info.instrument.timing.focus_tolerance_nm / 1000
         is_met = low_um - off_um <= z_um <= high_um + off_um
-        return [Check("focus", expected, f"{z_um:.3f} um", is_met, remedy)]
+        got = f"{z_um:.3f} um"
+        return [Check("focus", expected, got, is_met, remedy, device="focus")]
 
     def _planned_dose(self) -> Check:
         """Say what every square and the landmark get at least, settling not counted."""
@@ -248,13 +254,13 @@ class Guard:
 
     def _temperatures(self) -> list[Check]:
         allowed = self._limits.temperature_c
+        expected = "any" if allowed is None else f"{allowed[0]:g} to {allowed[1]:g} C"
         found = []
         for name in ("stage", "camera", "focus"):
             device = getattr(self._instrument, name)
             if not isinstance(device, Thermometer):
                 continue
             about = f"temperature of the {name}"
-            expected = "any" if allowed is None else f"{allowed[0]:g} to {allowed[1]:g} C"
             try:
                 degrees_c = device.temperature_c()
             except DeviceError as error:
@@ -267,7 +273,9 @@ class Guard:
                 continue
             is_met = allowed is None or allowed[0] <= degrees_c <= allowed[1]
             got, remedy = f"{degrees_c:.1f} C", "see to its cooling"
-            found.append(Check(about, expected, got, is_met, remedy, passes=True))
+            found.append(Check(about, expected, got, is_met, remedy, passes=True, device=name))
+        if allowed is not None and not found:
+            return [Check("temperature", expected, "told by none", True, "", device="camera")]
         return found
 
     def _shutter(self, *, is_lit: bool) -> Check:
@@ -275,13 +283,14 @@ class Guard:
         shutter, expected = self._instrument.shutter, "open" if is_lit else "closed"
         if shutter is None:
             return Check("shutter", "any", "none: the light is always on", True, "")
+        asked = partial(Check, "shutter", expected, device="shutter")
         try:
             is_open = shutter.is_open()
         except DeviceError as error:
-            return Check("shutter", expected, str(error), False, "", True, is_answer=False)
+            return asked(str(error), False, "", True, is_answer=False)
         got = "open" if is_open else "closed"
         remedy = "see what has closed it" if is_lit else "close it, and mind the beam"
-        return Check("shutter", expected, got, is_open is is_lit, remedy, passes=is_lit)
+        return asked(got, is_open is is_lit, remedy, passes=is_lit)
 
 
 def require(checks: list[Check], log: ScanLog) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Thread
 
 from configs.errors import DeviceError
-from drivers.protocols import Camera, Clock, Focus, Shutter, XYStage
+from drivers.protocols import Camera, Clock, Focus, Reconnectable, Shutter, XYStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def make_safe(instrument: Instrument, within_s: float) -> list[str]:
     if instrument.focus is not None:
         tasks["focus stopped"] = instrument.focus.stop
     if instrument.shutter is not None:
-        tasks["shutter closed"] = lambda: instrument.light(on=False)
+        tasks["shutter closed"] = lambda: _darken(instrument)
     outcomes: dict[str, str] = {}
     threads = {
         name: Thread(target=_try, args=(name, task, outcomes), daemon=True)
@@ -59,6 +59,16 @@ def make_safe(instrument: Instrument, within_s: float) -> list[str]:
     late = f"not within {within_s:g} s: check it by hand"
     told = {name: outcomes.get(name, late) for name in tasks}
     return [f"{name}: {problem}" for name, problem in told.items() if problem]
+
+
+def _darken(instrument: Instrument) -> None:
+    """Close the shutter; one that fails is connected anew once, and told again."""
+    try:
+        instrument.light(on=False)
+    except DeviceError:
+        if isinstance(instrument.shutter, Reconnectable):
+            instrument.shutter.reconnect()
+        instrument.light(on=False)
 
 
 def _try(name: str, task: Callable[[], None], outcomes: dict[str, str]) -> None:

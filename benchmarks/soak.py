@@ -27,7 +27,7 @@ from configs.faults import CameraFaults, DiskFaults, Faults, StageFaults
 from configs.instrument import InstrumentConfig
 from opticalnet.rehearsal import FaultyDisk, with_faults
 from simulation.clock import VirtualClock
-from simulation.faults import Fate
+from simulation.fate import Fate
 from simulation.instant import InstantStage, PositionCamera, position_um
 
 COLUMNS = 100

@@ -3,8 +3,8 @@
 from configs.value import Fraction, NonNegative, Positive, PositiveInt, Seed, Value
 
 
-class StageFaults(Value):
-    """Probabilities per move."""
+class DriveFaults(Value):
+    """Probabilities per move, of whatever moves."""
 
     refused: Fraction = 0.0
     """The command fails."""
@@ -14,12 +14,28 @@ class StageFaults(Value):
     """It comes to rest ``off_target_nm`` away, and says so when it is asked."""
     off_target_nm: Positive = 100.0
     garbage: Fraction = 0.0
-    """The read-back is no answer of the protocol."""
+    """The read-back after it is no answer of the protocol."""
     dead: Fraction = 0.0
     """Nothing is answered until the connection is made anew."""
+    hang: Fraction = 0.0
+    """The call does not return, in real time, until something is told to stop."""
+
+
+class StageFaults(DriveFaults):
+    """Probabilities per move."""
+
     jump: Fraction = 0.0
     """The sample jumps by ``jump_nm`` to some side, and nothing says so."""
     jump_nm: Positive = 100.0
+
+
+class ShutterFaults(Value):
+    """Probabilities per command."""
+
+    refused: Fraction = 0.0
+    """The command fails."""
+    stuck: Fraction = 0.0
+    """The blade stays where it is, and says so, until the connection is made anew."""
 
 
 class CameraFaults(Value):
@@ -39,6 +55,8 @@ class CameraFaults(Value):
     dark_frames: PositiveInt = 5
     dead: Fraction = 0.0
     """Nothing is answered until the connection is made anew."""
+    hang: Fraction = 0.0
+    """The call does not return, in real time, until stage or focus drive is told to stop."""
     hot: Fraction = 0.0
     """Per look at its temperature: the sensor is at ``hot_c``."""
     hot_c: float = 60.0
@@ -57,7 +75,9 @@ class Faults(Value):
 
     seed: Seed = 0
     stage: StageFaults = StageFaults()
+    focus: DriveFaults = DriveFaults()
+    shutter: ShutterFaults = ShutterFaults()
     camera: CameraFaults = CameraFaults()
     disk: DiskFaults = DiskFaults()
     latency_s: NonNegative = 0.0
-    """Mean of the time that each call takes longer, exponentially distributed."""
+    """Mean of the time that each move and exposure takes longer, exponentially distributed."""

@@ -7,8 +7,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from acquisition.creation import check_output, run_bytes
+from acquisition.creation import check_absent, check_output, run_bytes
+from acquisition.disk import what_exists
 from acquisition.engine import ScanSummary, scan
 from acquisition.instrument import Instrument
 from acquisition.observer import Observer, SilentObserver
@@ -35,7 +37,7 @@ from opticalnet.devices import open_instrument
 from opticalnet.dose import beam_power_w
 from opticalnet.rehearsal import FaultyDisk, load_faults, simulated_like, with_faults
 from reconstruction.disagreement import disagreement
-from simulation.faults import Fate
+from simulation.fate import Fate
 from simulation.samples import Sample, load_sample, make_sample
 
 
@@ -165,10 +167,11 @@ def acquire(
         max_chi_squared=max_chi_squared,
         finish=finish,
     )
-    if not dry_run:  # which lists everything that is wrong
+    if dry_run:  # which lists everything that is wrong
+        check_absent(Path(out))
+    else:
         plan.check_travel(config.travel)
-    path = None if dry_run else Path(out)
-    check_output(Path(out), plan, config)
+        check_output(Path(out), plan, config)
     if faults is not None and not dry_run:
         raise ConfigError("faults: expected a dry run, got a real one; add --dry-run")
     fate = None if faults is None else load_faults(str(faults))
@@ -177,10 +180,9 @@ def acquire(
     observer = observer or SilentObserver()
     with open_instrument(config, mask, seed=seed) as devices:
         info = _run_info(config, devices, plan, mask)
-        if fate is not None:
-            return _rehearsed(info, devices, fate, observer)
-        if path is None:
-            return _acquisition(None, info, scan(info, devices, None, observer))
+        if dry_run:
+            return _rehearsed(info, devices, fate, what_exists(Path(out)), observer)
+        path = Path(out)
         # Of a sample on a real stage only a mask file says what ought to be there.
         known = config.camera.kind == "simulated" or Path(sample).suffix != ""
         truth = mask.coverage if known else None
@@ -238,14 +240,25 @@ def resume(
 
 
 def _rehearsed(
-    info: RunInfo, devices: Instrument, faults: Faults, observer: Observer
+    info: RunInfo, devices: Instrument, faults: Faults | None, out: Path, observer: Observer
 ) -> Acquisition:
-    """Scan with faults, into a run that is let go of."""
+    """Scan for nothing; with faults, into a run that is let go of.
+
+    What is in doubt is not known without a sample: further looks go anywhere.
+    """
+    random, shape = np.random.default_rng(info.plan.seed), (info.plan.rows, info.plan.columns)
+
+    def anywhere() -> NDArray[np.float64]:
+        return random.random(shape)
+
+    if faults is None:
+        return _acquisition(None, info, scan(info, devices, None, observer, anywhere, out))
     fate = Fate(faults, devices.clock)
     with TemporaryDirectory() as folder:
         run = Path(folder) / "rehearsal.zarr"
         with RunWriter.create(run, info, disk=FaultyDisk(fate)) as writer:
-            summary = scan(info, with_faults(devices, fate), writer, observer)
+            faulty = with_faults(devices, fate)
+            summary = scan(info, faulty, writer, observer, anywhere, out)
     return replace(_acquisition(None, info, summary), faults=dict(fate.counts))
 
 

@@ -50,6 +50,7 @@ class Preview:
         self._out = out
         self._ask = ask
         self._line_every = 1
+        self._simulated: list[str] = []
         self._live_map: LiveReconstruction | None = None
         self._inversion: LiveInversion | None = None
         self._dashboard: Dashboard | None = None
@@ -63,6 +64,7 @@ class Preview:
     def begin(self, info: RunInfo, there: Iterator[Frame]) -> None:
         """Learn what is going to be scanned, and what frames a run has already."""
         self._line_every = -(-len(info.plan) // _PLAIN_LINES)
+        self._simulated = info.provenance.simulated
         live_map = self._open_map(info)
         if self.console.is_terminal and self._out is not None:
             self._inversion = self._open_inversion(Path(self._out))
@@ -85,6 +87,8 @@ class Preview:
             table.add_column(heading, header_style="grey62")
         for check in checks:
             verdict = Text("ok", "green") if check.is_met else Text("NO", "bold red")
+            if check.device in self._simulated:
+                verdict.append(", simulated", "grey62")
             table.add_row(check.name, check.expected, check.got, verdict)
         self.console.print(table)
 

@@ -15,7 +15,8 @@ from configs.instrument import (
     SimulatedStageConfig,
 )
 from configs.toml import read_toml
-from simulation.faults import Fate, FaultyCamera, FaultyStage
+from simulation.fate import Fate
+from simulation.faults import FaultyCamera, FaultyFocus, FaultyShutter, FaultyStage
 
 
 def simulated_like(config: InstrumentConfig) -> InstrumentConfig:
@@ -44,11 +45,26 @@ def load_faults(path: str) -> Faults:
 
 
 def with_faults(instrument: Instrument, fate: Fate) -> Instrument:
-    """Return an instrument whose stage and camera go wrong."""
+    """Return an instrument whose devices go wrong.
+
+    Raises
+    ------
+    ConfigError
+        If the schedule has faults of a device that there is none of.
+    """
+    shutter, focus = instrument.shutter, instrument.focus
+    for name, device in (("shutter", shutter), ("focus", focus)):
+        if device is None and getattr(fate.faults, name).model_fields_set:
+            raise ConfigError(
+                f"faults: expected an instrument with a {name}, as [{name}] stands there, got"
+                f" one without; leave [{name}] out, or add one to the instrument"
+            )
     return replace(
         instrument,
         stage=FaultyStage(instrument.stage, fate),
         camera=FaultyCamera(instrument.camera, fate),
+        shutter=None if shutter is None else FaultyShutter(shutter, fate),
+        focus=None if focus is None else FaultyFocus(focus, fate),
     )
 
 

@@ -26,6 +26,7 @@ class Stream(IntEnum):
     INSTRUMENTS = 9
     TRAINING = 10
     FOCUS_DRIVE = 11
+    FAULTS = 12
 
 
 def numpy_stream(seed: int, stream: Stream, *key: int) -> np.random.Generator:

@@ -97,6 +97,32 @@ def test_a_readback_off_target_is_no_good_point(info, instant, tmp_path):
     assert distance.max() < 0.020
 
 
+def test_a_driver_that_truncates_to_its_steps_gives_no_frame_a_step_short(
+    info, instant, tmp_path
+):
+    """As Micro-Manager's stepper stages do: ``int(x / step)``."""
+    plan = info.plan.model_copy(update={"centre_um": (75.6, 75.6)})  # on a step
+    info = info.model_copy(update={"plan": plan})
+    step_um, go = 0.045, instant.stage.move_to
+    instant.stage.move_to = lambda *to_um: go(*(int(at / step_um) * step_um for at in to_um))
+    with pytest.raises(AcquisitionError, match=r"expected to be within 20 nm.*45\.0 nm away"):
+        run_scan(info, instant, tmp_path)
+    run = Run(tmp_path / "run.zarr")
+    valid = run.points().valid
+    assert 0 < valid.sum() < 63
+    targets_um = np.array([point.target_um for point in info.plan.points()])
+    readback_um = run.points().columns["readback_um"]
+    assert np.abs(readback_um - targets_um)[valid].max() < 0.02
+    assert_valid_frames_are_where_they_belong(run)
+
+
+def test_a_run_is_one_array_with_a_file_for_each_line(info, instant, tmp_path):
+    _, run = run_scan(info, instant, tmp_path)
+    chunks = [path for path in (run.path / "frames").rglob("*") if path.is_file()]
+    assert len(chunks) == 7 + 1, "and what describes the array"
+    assert sum(path.is_file() for path in run.path.rglob("*")) < 60
+
+
 def test_a_readback_that_is_no_number_is_no_good_point(info, instant, tmp_path):
     instant.stage.position = lambda: (float("nan"), 0.0)
     with pytest.raises(AcquisitionError, match="points to be invalid, got 10 of 10"):

@@ -135,6 +135,23 @@ def test_a_shutter_that_stays_open_is_told(bench):
         jammed.light(on=False)
 
 
+def test_a_shutter_that_sticks_is_connected_anew_and_closed(bench):
+    class Sticks(SimulatedShutter):
+        sticks = True
+
+        def set_open(self, is_open):
+            if is_open or not self.sticks:
+                super().set_open(is_open)
+
+        def reconnect(self):
+            self.sticks = False
+
+    sticking = dataclasses.replace(bench, shutter=Sticks())
+    sticking.light(on=True)
+    assert make_safe(sticking, 5.0) == []
+    assert not sticking.shutter.is_open()
+
+
 def test_the_light_is_on_only_while_it_scans(make_info, small_plan, bench):
     states = []
 

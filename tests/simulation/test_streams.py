@@ -44,5 +44,6 @@ def test_a_seed_keeps_its_meaning():
         ("INSTRUMENTS", 9),
         ("TRAINING", 10),
         ("FOCUS_DRIVE", 11),
+        ("FAULTS", 12),
     ]
     assert torch_stream(5, Stream.LASER, 2).initial_seed() == 2924166985
