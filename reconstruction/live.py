@@ -22,7 +22,9 @@ class LiveReconstruction:
     ----------
     predictor
         Whose map it is. Frames may come in any order; it is handed whole lines, so its map is
-        that of the finished run, bit for bit where one thread computes both.
+        that of the finished run, bit for bit where one thread computes both. Points that are
+        taken again later round otherwise; further looks at good ones are left to the
+        finished run.
     plan
         The scan.
     impression
@@ -57,7 +59,8 @@ class LiveReconstruction:
 
     def add(self, frame: Frame) -> None:
         """Take a frame, valid or not."""
-        self._frames.put(frame)
+        if frame.repeat is None:
+            self._frames.put(frame)
 
     def probability(self) -> NDArray[np.float64]:
         """Return the map so far, (rows, columns), read-only; NaN where nothing is known."""

@@ -138,9 +138,14 @@ class ScanPredictor:
         self._memory = Memory(network, device, warn)
         self._light = _Light(info)
         self._plan = info.plan
-        self._stream = ScanStream(network, info.plan.columns)
-        self._waiting: dict[int, torch.Tensor] = {}
+        self._lines: dict[int, torch.Tensor] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Show the network a scan from its first line on."""
+        self._stream = ScanStream(self._network, self._plan.columns)
         self._entered = self._answered = 0
+        self._is_outdated = False
 
     @property
     def device(self) -> torch.device:
@@ -149,21 +154,30 @@ class ScanPredictor:
 
     @torch.inference_mode()
     def consume(self, line: FrameLine) -> None:
-        """Take the valid frames of one scan line; those before it may come later."""
+        """Take valid frames of one scan line; those before it may come later.
+
+        What comes later of a line that was there tells in the end, when all lines are looked
+        at anew.
+        """
         line = line.merged()
         self.squares.see(line)
-        self._waiting[line.row] = self._memory.run(
-            lambda n: self._features(line, n), len(line.columns)
-        )
-        while self._entered in self._waiting:
-            self._enter(self._waiting.pop(self._entered))
+        features = self._memory.run(lambda n: self._features(line, n), len(line.columns))
+        if line.row in self._lines:
+            self._lines[line.row][:, line.columns] = features[:, line.columns]
+            self._is_outdated |= line.row < self._entered
+        else:
+            self._lines[line.row] = features
+        while self._entered in self._lines:
+            self._enter(self._lines[self._entered])
 
     @torch.inference_mode()
     def finish(self) -> None:
         """Learn that no more lines will come, and answer for those that are there."""
+        if self._is_outdated:
+            self._begin()
         nothing = self._no_features()
         while self._entered < self._plan.rows:
-            self._enter(self._waiting.pop(self._entered, nothing))
+            self._enter(self._lines.get(self._entered, nothing))
         for answer in self._memory.run(lambda _: self._stream.finish(), 1):
             self._answer(answer)
 

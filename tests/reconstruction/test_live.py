@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -245,6 +246,22 @@ def test_a_single_frame_is_shown_at_once(scan_predictor, frame_predictor, frames
             assert np.argwhere(known).tolist() == [[r, c] for r in range(3) for c in (2, 3, 4)]
         held.go[row].set()
     live.finish()
+
+
+def test_points_taken_again_are_on_the_map(predictor, frames, small_plan):
+    failed = {5, 40}
+    again = [replace(frames[index], status=Status.VALID) for index in sorted(failed)]
+    live = LiveReconstruction(predictor(), small_plan)
+    for frame in frames + again:
+        live.add(frame)
+    live.finish()
+    whole = [replace(frame, status=Status.VALID) for frame in frames]
+    expected = offline(predictor(), whole, small_plan).squares
+    lacking = offline(predictor(), frames, small_plan).squares
+    now = live.predictor.squares
+    np.testing.assert_allclose(now.probability, expected.probability, atol=1e-5)
+    assert np.abs(now.probability - lacking.probability).max() > 1e-3
+    assert np.array_equal(now.count, expected.count)
 
 
 def test_invalid_frames_say_nothing(frame_predictor, frames, small_plan):
