@@ -50,38 +50,63 @@ class Tally:
     wrong: int = 0
     unfinished: int = 0
 
-    def note_kill(self, run: Path, taken: int, had: int) -> None:
+    def note_kill(self, before: "State", now: "State", taken: int) -> None:
         """Count a kill: where it came, and what it cost of the points that were taken."""
         self.kills += 1
-        self.without_run += not run.exists()
-        self.in_creation += draft_of(run).exists() and not run.exists()
+        self.without_run += not now.is_run
+        self.in_creation += not now.is_run and now.draft not in {None, before.draft}
         self.before_frames += not taken
         # The next point may have been taken, and not been noted yet.
-        missing = had + taken + 1 - acknowledged(run)
+        missing = before.acknowledged + taken + 1 - now.acknowledged
         self.most_missing = max(self.most_missing, missing)
 
 
-def acknowledged(run: Path) -> int:
-    """Points of a run that may not be there yet."""
-    try:
-        return (run / "journal.jsonl").read_bytes().count(b"\n")
-    except OSError:
-        return 0
+@dataclass(frozen=True)
+class State:
+    """What there is of a run.
 
+    Attributes
+    ----------
+    is_run
+        Whether it is there.
+    acknowledged
+        Points in its journal.
+    draft
+        When the folder in which it is created was last changed; ``None``: there is none.
+    """
 
-def draft_of(run: Path) -> Path:
-    """Where a run is while it is being created."""
-    return run.with_name(f".draft-{run.name}") / run.name
+    is_run: bool
+    acknowledged: int
+    draft: int | None
+
+    @classmethod
+    def of(cls, run: Path) -> "State":
+        """Look at it, while it may come and go."""
+        try:
+            records = (run / "journal.jsonl").read_bytes().count(b"\n")
+        except OSError:
+            records = 0
+        try:
+            draft = (run.with_name(f".draft-{run.name}") / run.name).stat().st_mtime_ns
+        except OSError:
+            draft = None
+        return cls(run.exists(), records, draft)
+
+    def has_reached(self, stage: str, before: "State") -> bool:
+        """Whether a session that began with another state has come so far."""
+        if stage == "creation":
+            return self.is_run or self.draft not in {None, before.draft}
+        return stage == "start" or self.acknowledged > before.acknowledged
 
 
 def session(run: Path, instrument: str, chance: random.Random, tally: Tally) -> bool:
     """Scan on, and kill it at some instant; say whether it came to its end before."""
-    had, notes = acknowledged(run), run.with_suffix(".notes")
+    before, notes = State.of(run), run.with_suffix(".notes")
     notes.unlink(missing_ok=True)
-    stages = ["start", "frames", "frames"] if run.exists() else ["start", *2 * ["creation"]]
+    stages = ["start", "frames", "frames"] if before.is_run else ["start", *2 * ["creation"]]
     stage = chance.choice(stages)
     process = subprocess.Popen([*SESSION, str(run), instrument, str(notes)])
-    while process.poll() is None and not reached(stage, run, had):
+    while process.poll() is None and not State.of(run).has_reached(stage, before):
         time.sleep(0.001)
     time.sleep(chance.random() * LONGEST_S[stage])
     code = process.poll()
@@ -89,15 +114,9 @@ def session(run: Path, instrument: str, chance: random.Random, tally: Tally) -> 
     process.wait()
     assert not code, f"{process.args} ended with {code}"
     if code is None:
-        tally.note_kill(run, notes.stat().st_size if notes.exists() else 0, had)
+        taken = notes.stat().st_size if notes.exists() else 0
+        tally.note_kill(before, State.of(run), taken)
     return code is not None
-
-
-def reached(stage: str, run: Path, had: int) -> bool:
-    """Whether a session has come so far."""
-    if stage == "creation":
-        return draft_of(run).exists() or run.exists()
-    return stage == "start" or acknowledged(run) > had
 
 
 def frames(run: Path) -> NDArray[Any]:
