@@ -107,7 +107,7 @@ def session(run: Path, instrument: str, chance: random.Random, tally: Tally) -> 
     stage = chance.choice(stages)
     process = subprocess.Popen([*SESSION, str(run), instrument, str(notes)])
     while process.poll() is None and not State.of(run).has_reached(stage, before):
-        time.sleep(0.001)
+        time.sleep(0.005)
     time.sleep(chance.random() * LONGEST_S[stage])
     code = process.poll()
     process.kill()
