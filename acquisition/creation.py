@@ -2,14 +2,24 @@
 
 import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from acquisition.disk import Disk, DurableStore, free_bytes, sync_folder, what_exists
+from acquisition.disk import (
+    Disk,
+    DurableStore,
+    free_bytes,
+    make_folder,
+    sync_folder,
+    what_exists,
+)
 from acquisition.journal import JOURNAL
 from acquisition.landmark_store import FRAME_CODEC, LANDMARK_ARRAYS
 from acquisition.plan import ScanPlan
@@ -18,10 +28,14 @@ from configs.errors import RunStoreError
 from configs.instrument import InstrumentConfig
 
 _CHUNK_POINTS: Final = 4096
+_LONGEST_WAIT_S: Final = 5.0
+"""For another process that creates the same run."""
 
 
 def create_run(path: Path, info: RunInfo, truth: NDArray[np.float64] | None = None) -> None:
-    """Create a run without frames.
+    """Create a run without frames: all of it, durably, or nothing by that name.
+
+    It is made beside its path and renamed. What a killed process left of it is removed.
 
     Parameters
     ----------
@@ -35,21 +49,60 @@ def create_run(path: Path, info: RunInfo, truth: NDArray[np.float64] | None = No
     Raises
     ------
     RunStoreError
-        If the path exists, cannot be written, or the disk is too small.
+        If the path exists, cannot be written, is being created by another process, or the
+        disk is too small.
     """
     check_output(path, info.plan, info.instrument)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
+        with _draft_of(path) as draft:
+            check_output(path, info.plan, info.instrument)  # nobody was faster meanwhile
+            _create_arrays(draft, info, truth)
+            Disk().replace(draft / JOURNAL, memoryview(b""))
+            draft.rename(path)
+            sync_folder(path.parent)
     except OSError as error:
         raise _cannot_create(path, error) from error
+
+
+def discard_run(path: Path) -> None:
+    """Remove a run, as far as the disk lets one: all of it, or nothing."""
+    with suppress(OSError, RunStoreError), _draft_of(path) as draft:
+        path.rename(draft)
+
+
+@contextmanager
+def _draft_of(path: Path) -> Iterator[Path]:
+    """Give a path beside a run, for one process at a time; what is there then is removed."""
+    folder = path.with_name(f".draft-{path.name}")
+    # The lock is not in the draft: Windows renames no folder in which a file is open.
+    draft, lock = folder / path.name, FileLock(folder / "lock")
+    _claim(path, folder, lock)
     try:
-        _create_arrays(path, info, truth)
-        Disk().replace(path / JOURNAL, memoryview(b""))
-        sync_folder(path.parent)
-    except OSError as error:
-        shutil.rmtree(path, ignore_errors=True)
-        raise _cannot_create(path, error) from error
+        if draft.exists():
+            shutil.rmtree(draft)  # its process was killed
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):  # Windows removes no open file, but does so on release
+            Path(lock.lock_file).unlink()
+        lock.release()
+        with suppress(OSError):  # another process is in it by now
+            folder.rmdir()
+
+
+def _claim(path: Path, folder: Path, lock: FileLock) -> None:
+    """Take the lock in a folder, which is made, and may be removed by whoever had it."""
+    while not lock.is_locked:
+        make_folder(folder)
+        try:
+            lock.acquire(timeout=_LONGEST_WAIT_S)
+        except FileNotFoundError:
+            continue  # the folder has just gone
+        except Timeout:
+            raise RunStoreError(
+                f"{path}: expected a path of its own, got one that another process is"
+                " creating a run at; wait for its end, or choose another --out"
+            ) from None
 
 
 def _create_arrays(path: Path, info: RunInfo, truth: NDArray[np.float64] | None) -> None:
@@ -136,10 +189,14 @@ def check_absent(path: Path) -> None:
     """Raise ``RunStoreError`` if there is something at a path, or nobody may look."""
     try:
         there_already = what_exists(path) == path
+        is_run = (path / JOURNAL).exists()
     except OSError as error:
         raise _cannot_create(path, error) from error
     if there_already:
-        raise RunStoreError(f"{path} exists already; choose another --out or remove it")
+        remedy = "choose another --out or remove it"
+        if is_run:
+            remedy = f"go on with --resume {path}, or choose another --out"
+        raise RunStoreError(f"{path} exists already; {remedy}")
 
 
 def _cannot_create(path: Path, error: OSError) -> RunStoreError:

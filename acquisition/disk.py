@@ -17,7 +17,7 @@ class Disk:
 
     def replace(self, path: Path, data: memoryview) -> None:
         """Write a file anew: whoever reads it, at whatever time, gets it old or new."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")
         try:
             with draft.open("wb") as file:
@@ -55,6 +55,15 @@ class DurableStore(LocalStore):
     async def set(self, key: str, value: Buffer) -> None:
         """Write the value of a key."""
         self._disk.replace(self.root / key, memoryview(value.to_bytes()))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, as far as they are missing, durably."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from acquisition.frame import Dither
 from acquisition.journal import PointRecord
+from acquisition.plan import LOOKS_PER_CANDIDATE
 from acquisition.store import RunInfo
 
 _SIGMAS_PER_FWHM: Final = 1 / math.sqrt(8 * math.log(2))
@@ -65,9 +66,9 @@ class Dose:
         dither: Dither | None,
         visits: dict[str, NDArray[np.float64]],
     ) -> None:
-        """Count what was looked at before: points, and the landmark.
+        """Count what was looked at before: points, and the landmark as often as it was learnt.
 
-        Exposures and settling times count, waiting and ways do not.
+        Exposures and settling times count, waiting, ways and searches for the landmark do not.
         """
         plan = self._plan
         exposure_s = plan.exposure_ms / 1000
@@ -75,9 +76,12 @@ class Dose:
             place_um = plan.point(*divmod(record.index, plan.columns)).target_um
             self._rest(place_um, record.attempts * (record.settling_s + exposure_s))
         look_s = exposure_s * (plan.landmark.frames if plan.landmark else 0)
-        if dither is not None:
-            self._rest(dither.place_um, len(dither.images) * look_s)
-            self._rest(dither.place_um, len(visits.get("line", ())) * look_s)
+        if dither is None:
+            return
+        looks = len(dither.images) + dither.earlier_looks + len(visits.get("line", ()))
+        self._rest(dither.place_um, looks * look_s)
+        for place_um in plan.candidates_um():
+            self._rest(place_um, LOOKS_PER_CANDIDATE * look_s)
 
     def after_j_per_cm2(self, place_um: tuple[float, float], seconds: float) -> float:
         """Return what the middle of the beam will have had after resting there so long."""

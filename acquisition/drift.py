@@ -4,8 +4,8 @@ Each visit to a landmark says by how much the sample has moved since the beginni
 follows, along the beam too where there is a focus drive.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -15,16 +15,13 @@ from acquisition.drift_filter import ACROSS, DriftFilter
 from acquisition.focus_following import FocusFollower
 from acquisition.frame import Dither, LandmarkVisit
 from acquisition.frame_checks import LightLost
-from acquisition.landmark import Landmark, Place, Surveyor, total
-from acquisition.landmark_model import Shift
+from acquisition.landmark import Landmark, Place, Surveyor, less
+from acquisition.landmark_search import REACH_UM, LandmarkSearch
 from acquisition.log import ScanLog
 from acquisition.plan import LandmarkSchedule
 from acquisition.scanner import Scanner
 from configs.errors import DeviceError, LimitError
 
-_SEARCH_UM: Final = 0.1
-_SEARCH_RINGS: Final = 2
-_FOCUS_SEARCH_UM: Final = (0.25, -0.25, 0.5, -0.5)
 _RENEW_SHARE: Final = 0.6
 _FLOOR_NM: Final = 1.0
 """No look is better: what the model leaves out."""
@@ -69,8 +66,14 @@ class DriftWatch:
         self._focus = self._follower(learnt)
         home_um = () if self._focus is None else (self._focus.home_um,)
         self._surveyor = Surveyor(schedule, scanner, log, home_um)
+        self._search = LandmarkSearch(schedule, scanner, self._surveyor, log)
         self._visits = len(visits["line"]) if visits else 0
-        self._recall(visits)
+        self._overruled: set[str] = set()
+        # Nobody has looked since an earlier session, nor does one that lost it know the way.
+        self._is_lost = learnt is not None
+        self._is_placed = learnt is None or learnt.drift_um is not None
+        if learnt is not None:
+            self._recall(visits)
         self._visited_line, self._visited_s = -schedule.every_lines, -np.inf
         self._landmark: Landmark | None = (
             self._learn(self._surveyor.choose())
@@ -89,15 +92,18 @@ class DriftWatch:
 
     def drift_um(self) -> tuple[float, float] | None:
         """By how much (x, y) the sample has moved by now; ``None`` if nothing tells."""
-        if self._landmark is None:
+        if self._landmark is None or self._is_lost or not self._is_placed:
             return None
-        x_nm, y_nm = self._filter.at(self._scanner.seconds())
-        return x_nm / 1000, y_nm / 1000
+        return self._moved_um()
 
     def correction_um(self) -> tuple[float, float]:
-        """By how much the stage is to follow: not at all while there may be no drift."""
-        drift_um = self.drift_um() if self._filter.has_moved else None
-        return drift_um or (0.0, 0.0)
+        """By how much the stage is to follow: not at all while there may be no drift.
+
+        Nor farther than ``limits.correction_um``.
+        """
+        most_um = self._scanner.info.instrument.limits.correction_um
+        x_um, y_um = np.clip(self._expected_um()[:2], -most_um, most_um).tolist()
+        return x_um, y_um
 
     def visit(self, line: int) -> None:
         """Look at the landmark before a line; pause if it is not to be found.
@@ -110,7 +116,7 @@ class DriftWatch:
         assert self._landmark is not None, "is_due said so"
         self._visited_line, self._visited_s = line, self._scanner.seconds()
         try:
-            commanded_um, images, shift = self._find(self._landmark)
+            look = self._search.find(self._landmark, self._expected_um())
         except LightLost:
             self._visited_line, self._visited_s = -self._schedule.every_lines, -np.inf
             raise
@@ -118,27 +124,30 @@ class DriftWatch:
             self._log.warning(f"no look at the landmark before line {line}: {error}")
             self._refocus()
             return
-        is_believed = self._believes(shift)
-        drift_um = _less(_less(commanded_um, self._landmark.place_um), shift.shift_um)
-        if is_believed:
-            self._note(self._visited_s, drift_um, shift.sd_um)
-        out_of_range = self._follow()
+        self._visited_s, shift = look.started_s, look.shift
+        self._is_lost = not self._search.believes(shift)
+        drift_um = less(less(look.place_um, self._landmark.place_um), shift.shift_um)
+        if not self._is_lost:
+            self._note(look.started_s, drift_um, shift.sd_um)
+        out_of_reach = self._follow()
         seen = LandmarkVisit(
             visit=self._visits,
             line=line,
-            commanded_um=commanded_um,
-            images=images,
+            commanded_um=look.place_um,
+            images=look.images,
             drift_um=drift_um,
             sd_um=shift.sd_um,
             chi_squared=shift.chi_squared,
-            is_believed=is_believed,
-            correction_um=self._followed_um(),
-            started_s=self._visited_s,
+            is_believed=not self._is_lost,
+            correction_um=(*self.correction_um(), *self._along_um()),
+            started_s=look.started_s,
         )
         self._visits += 1
         self._keep(seen)
-        if out_of_range:
-            self._pause(f"before line {line} {out_of_range}")
+        for drive, reason in out_of_reach.items():
+            if drive not in self._overruled:
+                self._pause(f"before line {line} {reason}")
+                self._overruled.add(drive)
         self._react(line, seen)
         self._refocus()
 
@@ -155,20 +164,37 @@ class DriftWatch:
         if self._focus is not None:
             self._focus.look(time_s, drift_um[2], sd_um[2])
 
-    def _followed_um(self) -> Place:
-        """By how much all drives are to follow by now."""
-        along = () if self._focus is None else (self._focus.correction_um,)
-        return (*self.correction_um(), *along)
+    def _moved_um(self) -> tuple[float, float]:
+        """By how much (x, y) the sample has moved by now, as far as anybody can say."""
+        x_nm, y_nm = self._filter.at(self._scanner.seconds())
+        return x_nm / 1000, y_nm / 1000
 
-    def _follow(self) -> str:
-        """Decide where the focus drive is to be; say so where that is out of its range."""
-        if self._focus is None:
-            return ""
-        try:
-            self._focus.decide()
-        except LimitError as error:
-            return str(error)
-        return ""
+    def _along_um(self) -> Place:
+        """By how much the focus drive follows, (z,); () where there is none."""
+        return () if self._focus is None else (self._focus.correction_um,)
+
+    def _expected_um(self) -> Place:
+        """Where the landmark is to be looked for, beyond its place."""
+        across_um = self._moved_um() if self._filter.has_moved else (0.0, 0.0)
+        return (*across_um, *self._along_um())
+
+    def _follow(self) -> dict[str, str]:
+        """Decide where the focus drive is to be; say which drives do not get there, and why."""
+        reasons = {}
+        x_um, y_um, *_ = self._expected_um()
+        most_um = self._scanner.info.instrument.limits.correction_um
+        if max(abs(x_um), abs(y_um)) > most_um:
+            reasons["stage"] = (
+                f"the sample has gone too far: expected at most {most_um:g} um in x and y, got"
+                f" ({x_um:.3f}, {y_um:.3f}) um; it has come loose, or raise"
+                " limits.correction_um: going on, the stage follows no farther"
+            )
+        if self._focus is not None:
+            try:
+                self._focus.decide()
+            except LimitError as error:
+                reasons["focus"] = str(error)
+        return reasons
 
     def _refocus(self) -> None:
         """Have the sample in its plane again, after looks from elsewhere."""
@@ -189,8 +215,9 @@ class DriftWatch:
         self._pause(
             f"the landmark is lost before line {line}: expected a chi-squared up to"
             f" {self._schedule.max_chi_squared:g}, got {seen.chi_squared:.1f} and none better"
-            f" within {1000 * _SEARCH_UM * _SEARCH_RINGS:.0f} nm; check focus and laser, or"
-            " raise --max-chi-squared"
+            f" within {1000 * REACH_UM:.0f} nm; check focus and laser, or raise"
+            " --max-chi-squared: going on, it is learnt anew, and no frame from here on tells"
+            " where the sample was"
         )
         self._learn_anew()
 
@@ -203,69 +230,27 @@ class DriftWatch:
             self._log.warning(f"the landmark is not learnt anew: {error}")
 
     def _recall(self, visits: dict[str, NDArray[np.float64]]) -> None:
-        """Know of the drift what earlier visits said, those that were written whole."""
-        if not visits:
-            return
+        """Know of the drift what earlier visits said, and that it is a while ago.
+
+        Visits that were not written whole are left out.
+        """
         for index in np.flatnonzero(visits["is_believed"] == 1):
             drift_um, sd_um = visits["drift_um"][index], visits["sd_um"][index]
             if np.isfinite([*drift_um, *sd_um]).all():
                 self._note(float(visits["started_s"][index]), tuple(drift_um), tuple(sd_um))
         followed_um = visits["correction_um"][np.isfinite(visits["correction_um"]).all(axis=1)]
-        if self._focus is not None and len(followed_um):
-            self._focus.recall(float(followed_um[-1, 2]))
-
-    def _find(self, landmark: Landmark) -> tuple[Place, NDArray[np.uint16], Shift]:
-        """Look where the landmark should be, and around it if it is not there.
-
-        Returns
-        -------
-        Where the look was, its frames (frames, y, x), and what they say.
-        """
-        expected_um = total(landmark.place_um, self._followed_um())
-        looks = []
-        for offset_um in _rings(len(expected_um)):
-            place_um = total(expected_um, offset_um)
-            try:
-                images = self._surveyor.look(place_um, self._followed_um())
-            except LimitError:
-                continue
-            self._require_light(images)
-            shift = landmark.model.estimate(images)
-            looks.append((place_um, images, shift))
-            if self._believes(shift):
-                return looks[-1]
-        if not looks:
-            raise LimitError("landmark: has left the travel of the stage")
-        return min(looks, key=lambda look: look[2].chi_squared)
-
-    def _require_light(self, images: NDArray[np.uint16]) -> None:
-        """Raise ``LightLost`` if a look is black, and so is what was bright before."""
-        checks = self._scanner.checks
-        if not checks.is_lit(images) and not self._scanner.sees_light(self.correction_um()):
-            raise LightLost(
-                "landmark: expected some light, got none, nor where there was some before;"
-                " check laser and shutter"
-            )
-
-    def _believes(self, shift: Shift) -> bool:
-        return shift.is_inside and shift.chi_squared <= self._schedule.max_chi_squared
+        self._filter.forget()
+        if self._focus is not None:
+            self._focus.recall(float(followed_um[-1, 2]) if len(followed_um) else 0.0)
 
     def _learn(self, place_um: Place) -> Landmark | None:
         """Look at a landmark from places around it, and keep what was seen."""
-        seen = self._surveyor.learn(place_um, self._followed_um())
+        seen = self._surveyor.learn(place_um, self._expected_um())
+        is_placed = self._is_placed and not self._is_lost
+        if not is_placed:
+            seen = replace(seen, drift_um=None)
         self._keep(seen)
-        return self._surveyor.known(seen)
-
-
-def _rings(axes: int) -> Iterator[Place]:
-    """Yield offsets: none, once more none, out of focus, then places around, nearest first."""
-    rest = (0.0,) * (axes - 2)
-    yield 0.0, 0.0, *rest
-    yield from ((0.0, 0.0, z_um) for z_um in _FOCUS_SEARCH_UM if rest)
-    steps = range(-_SEARCH_RINGS, _SEARCH_RINGS + 1)
-    places = sorted(product(steps, repeat=2), key=lambda at: (at[0] ** 2 + at[1] ** 2, at))
-    yield from ((_SEARCH_UM * x, _SEARCH_UM * y, *rest) for x, y in places)
-
-
-def _less(a_um: Place, b_um: Place) -> Place:
-    return tuple(a - b for a, b in zip(a_um, b_um, strict=True))
+        landmark = self._surveyor.known(seen)
+        if landmark is not None:
+            self._is_placed = is_placed
+        return landmark

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 
+_ANYWHERE_NM: Final = 1e4
+"""Standard deviation of a position that nobody knows."""
+
 _JUMP_SIGMAS: Final = 5.0
 _SURE_SIGMAS: Final = 6.0
 """A drift this far beyond its error is one; less than that is not followed at all."""
@@ -66,9 +69,15 @@ class DriftFilter:
         self.has_moved = False
         self._motion = motion
         self._state = np.zeros((motion.axes, 2))  # axis; position nm, rate nm/min
-        at_first = np.diag([0.0, motion.rate_sd_nm_per_min**2])
-        self._covariance = np.array([at_first] * motion.axes)
+        self._covariance = self._doubt(0.0)
         self._minutes = 0.0
+
+    def forget(self) -> None:
+        """Let the next look say where the sample is: for an unknown time nobody has looked.
+
+        Position and rate stay what they were until then.
+        """
+        self._covariance = self._doubt(_ANYWHERE_NM)
 
     def look(self, time_s: float, drift_nm: Float64, sd_nm: Float64) -> None:
         """Take a look at the landmark.
@@ -98,6 +107,11 @@ class DriftFilter:
         """Return the drift along each axis in nanometres at a time after the last look."""
         minutes = max(time_s / 60 - self._minutes, 0.0)
         return tuple((self._state[:, 0] + self._state[:, 1] * minutes).tolist())
+
+    def _doubt(self, position_sd_nm: float) -> Float64:
+        """Return covariances, (axes, 2, 2), of a sample of which nothing else is known."""
+        sd = np.array([position_sd_nm, self._motion.rate_sd_nm_per_min])
+        return np.array([np.diag(sd**2)] * self._motion.axes)
 
     def _advance(self, minutes: float) -> None:
         passed = max(minutes - self._minutes, 0.0)

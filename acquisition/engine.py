@@ -92,18 +92,22 @@ def scan(
         Watchdog(instrument, stopping, path, log) as watchdog,
         _left_safe(instrument, log, watchdog),
     ):
-        began_s = instrument.clock.now()
-        missing = 1.0 if writer is None else 1 - float(writer.points.taken.mean())
-        checks = guard.checks(missing)
+        latest_s = 0.0 if writer is None else writer.points.latest_s
+        began_s = instrument.clock.now() - latest_s
+        scanner = Scanner(info, instrument, log, stopping, watchdog, guard, began_s)
+        checks = scanner.look_first(
+            1.0 if writer is None else 1 - float(writer.points.taken.mean())
+        )
         observer.checked(checks)
         require(checks, log)
         if writer is not None:
-            began_s -= writer.points.latest_s
             guard.dose.recall(writer.records_there(), *writer.landmark_there())
-        scanner = Scanner(info, instrument, log, stopping, watchdog, guard, began_s)
         session = _Scan(scanner, guard, writer, observer, log, stopping)
         log.info(f"{len(info.plan)} points, {(session.status != Status.PENDING).sum()} there")
-        session.run(doubts)
+        try:
+            session.run(doubts)
+        finally:
+            scanner.park()
         taken, valid = session.status != Status.PENDING, session.status == Status.VALID
         counts = int(taken.sum()), int(valid.sum())
         summary = ScanSummary(*counts, scanner.seconds(), guard.dose.most_j_per_cm2())
@@ -218,7 +222,7 @@ class _Scan:
 
     def _finish(self, doubts: Doubts, looks: int) -> None:
         """Look again at what is most in doubt, in rounds, until light or time is spent."""
-        end_s = self._clock.now() + self._plan.finish.seconds
+        end_s = self._finish_began_s() + self._plan.finish.seconds
         for later in range(_FINISH_ROUNDS, 0, -1):
             if not looks:
                 return
@@ -230,13 +234,18 @@ class _Scan:
                 self._log.info(f"{len(indices)} points in doubt are looked at again")
                 self._scanner.light(on=True)
             for index in indices:
-                if self._clock.now() >= end_s:
+                if self._scanner.seconds() >= end_s:
                     looks = 0
                     break
                 self._look_again(self._plan.point(*divmod(index, self._plan.columns)))
                 self._stopping.check(StopLevel.LINE)
             looks = max(looks - len(indices), 0)
             self._patience.save(RunWriter.flush)
+
+    def _finish_began_s(self) -> float:
+        """Return when the first further look was taken: now, or by an earlier session."""
+        there = () if self._writer is None else self._writer.points.repeats.values()
+        return min((look.started_s for look in there), default=self._scanner.seconds())
 
     def _most_doubtful(self, doubt: NDArray[np.float64], most: int) -> list[int]:
         """Return points that may be looked at again, most in doubt, in their own order."""

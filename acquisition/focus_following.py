@@ -61,8 +61,9 @@ class FocusFollower:
         self._filter.look(time_s, np.array([1000 * drift_um]), sd_nm)
 
     def recall(self, correction_um: float) -> None:
-        """Learn how far an earlier session followed."""
+        """Learn how far an earlier session followed; the next look says what it is now."""
         self.correction_um = correction_um
+        self._filter.forget()
 
     def decide(self) -> None:
         """Let ``correction_um`` follow the sample, by a step.

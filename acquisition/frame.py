@@ -151,7 +151,7 @@ def _places(frames: Sequence[Frame]) -> tuple[NDArray[np.float64], NDArray[np.fl
     """Measured positions and drift of frames, (n, 2) each."""
     nowhere = (math.nan, math.nan)
     readback = [nowhere if f.readback_um is None else f.readback_um for f in frames]
-    drift = [frame.drift_um or (0.0, 0.0) for frame in frames]
+    drift = [frame.drift_um or frame.correction_um for frame in frames]
     return np.array(readback).reshape(-1, 2), np.array(drift).reshape(-1, 2)
 
 
@@ -166,20 +166,23 @@ class Dither:
     place_um
         Where it is, for the sample as it was at the beginning.
     drift_um
-        By how much the sample had moved since.
+        By how much the sample had moved since; ``None``: lost before, and learnt anew.
     offsets_um
         (looks, axes), places from there.
     images
         (looks, frames, y, x) uint16.
     started_s
         Seconds since the scan began.
+    earlier_looks
+        From which landmarks were learnt in this run before.
     """
 
     place_um: tuple[float, ...]
-    drift_um: tuple[float, ...]
+    drift_um: tuple[float, ...] | None
     offsets_um: NDArray[np.float64]
     images: NDArray[np.uint16]
     started_s: float
+    earlier_looks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

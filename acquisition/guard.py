@@ -1,8 +1,10 @@
 """What a scan may not exceed, by what is so now: before the first move, and during it."""
 
+import math
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +12,7 @@ from acquisition.creation import run_bytes
 from acquisition.dose import Dose
 from acquisition.instrument import Instrument
 from acquisition.log import ScanLog
+from acquisition.motion import STEP_S
 from acquisition.store import RunInfo
 from configs.errors import AcquisitionError, DeviceError, LimitError
 from drivers.protocols import Thermometer
@@ -34,6 +37,8 @@ class Check:
         What to do if not.
     passes
         Whether it may become so by waiting.
+    without_end
+        Whether it is then waited for without end: nothing is lost meanwhile.
     is_answer
         Whether the device said so; else it did not answer.
     device
@@ -46,6 +51,7 @@ class Check:
     is_met: bool
     remedy: str
     passes: bool = False
+    without_end: bool = False
     is_answer: bool = True
     device: str = ""
 
@@ -94,30 +100,38 @@ class Guard:
         room = [] if self._path is None else [self._room(self._path, room_mb)]
         return [
             *self._travel(),
+            self._speed(),
             *self._focus(),
             self._planned_dose(),
             *room,
             *self._temperatures(),
-            self._shutter(),
+            self._shutter(is_lit=False),
         ]
 
-    def look(self, correction_um: tuple[float, float], *, now: bool = False) -> Check | None:
+    def look(self, *, is_lit: bool, now: bool = False) -> Check | None:
         """Return what is not as it must be; looks at devices and disk once a second, or now.
 
         Parameters
         ----------
-        correction_um
-            By how much (x, y) the stage follows the sample.
+        is_lit
+            Whether the shutter was told to be open.
+        now
+            Whatever the time since the last look.
+
+        Raises
+        ------
+        AcquisitionError
+            If the shutter is open though it was told to be closed.
         """
-        follows = self._correction(correction_um)
-        if not follows.is_met:
-            return follows
         seconds = time.monotonic()
         if not now and seconds < self._looked_s + _LOOK_EVERY_S:
             return None
         self._looked_s = seconds
         room = [] if self._path is None else [self._room(self._path, 0.0)]
-        now_so = (*self._focus(), *room, *self._temperatures())
+        shutter = self._shutter(is_lit=is_lit)
+        if not (is_lit or shutter.is_met) and shutter.is_answer:
+            raise AcquisitionError(str(shutter))
+        now_so = (shutter, *self._focus(), *room, *self._temperatures())
         unmet = (check for check in now_so if not check.is_met)
         return next(unmet, None)
 
@@ -169,16 +183,19 @@ class Guard:
             )
         return found
 
-    def _correction(self, correction_um: tuple[float, float]) -> Check:
-        most_um = self._limits.correction_um
-        x_um, y_um = correction_um
-        return Check(
-            "correction",
-            f"at most {most_um:g} um in x and y",
-            f"({x_um:.3f}, {y_um:.3f}) um",
-            max(abs(x_um), abs(y_um)) <= most_um,
-            "the sample has come loose, or raise limits.correction_um",
-        )
+    def _speed(self) -> Check:
+        """Say how the longest way is gone: from one corner of the scan to another."""
+        limit_um_per_s, plan = self._limits.speed_um_per_s, self._plan
+        corners = plan.point(0, 0), plan.point(plan.rows - 1, plan.columns - 1)
+        longest_um = math.dist(*(corner.target_um for corner in corners))
+        ways = f"moves of up to {longest_um:.2f} um"
+        if limit_um_per_s is None:
+            return Check("speed", "any", f"{ways}, each in one go", True, "")
+        # Kept by taking steps, so that no plan exceeds it.
+        step_um = min(limit_um_per_s * STEP_S, longest_um)
+        steps = f"in steps of {step_um:.3g} um, {1000 * STEP_S:.0f} ms each"
+        got = f"{ways} in {longest_um / limit_um_per_s:.3g} s, {steps}"
+        return Check("speed", f"at most {limit_um_per_s:g} um/s", got, True, "")
 
     def _focus(self) -> list[Check]:
         focus = self._instrument.focus
@@ -223,7 +240,8 @@ class Guard:
         try:
             free_mb = shutil.disk_usage(path).free / _MB
         except OSError as error:
-            return Check("disk", expected, str(error), False, f"bring back {path}", passes=True)
+            remedy = f"bring back {path}"
+            return Check("disk", expected, str(error), False, remedy, True, without_end=True)
         return Check(
             "disk",
             expected,
@@ -231,6 +249,7 @@ class Guard:
             free_mb >= needed_mb,
             f"make room at {path}",
             passes=True,
+            without_end=True,
         )
 
     def _temperatures(self) -> list[Check]:
@@ -259,13 +278,19 @@ class Guard:
             return [Check("temperature", expected, "told by none", True, "", device="camera")]
         return found
 
-    def _shutter(self) -> Check:
-        if self._instrument.shutter is None:
+    def _shutter(self, *, is_lit: bool) -> Check:
+        """Say whether the shutter is as it was told to be."""
+        shutter, expected = self._instrument.shutter, "open" if is_lit else "closed"
+        if shutter is None:
             return Check("shutter", "any", "none: the light is always on", True, "")
-        is_open = self._instrument.shutter.is_open()
-        state = "open" if is_open else "closed"
-        remedy = "close it, and mind the beam"
-        return Check("shutter", "closed", state, not is_open, remedy, device="shutter")
+        asked = partial(Check, "shutter", expected, device="shutter")
+        try:
+            is_open = shutter.is_open()
+        except DeviceError as error:
+            return asked(str(error), False, "", True, is_answer=False)
+        got = "open" if is_open else "closed"
+        remedy = "see what has closed it" if is_lit else "close it, and mind the beam"
+        return asked(got, is_open is is_lit, remedy, passes=is_lit)
 
 
 def require(checks: list[Check], log: ScanLog) -> None:

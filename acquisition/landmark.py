@@ -16,7 +16,7 @@ from acquisition.frame import Dither
 from acquisition.landmark_model import LandmarkModel
 from acquisition.landmark_promise import expected_sd_um
 from acquisition.log import ScanLog
-from acquisition.plan import CANDIDATES_PER_SIDE, DITHERS_PER_SIDE, LandmarkSchedule
+from acquisition.plan import DITHERS_PER_SIDE, LandmarkSchedule
 from acquisition.scanner import Scanner
 from configs.errors import DeviceError
 
@@ -80,20 +80,18 @@ class Surveyor:
         self._home_um = home_um
         self._sensor = scanner.info.instrument.camera.sensor
 
-    def look(self, place_um: Place, drift_um: Place) -> NDArray[np.uint16]:
-        """Return the frames of one look, (frames, y, x), at a sample displaced by so much."""
-        return self._scanner.attempt(lambda: self._look_once(place_um, drift_um))[0]
+    def look(
+        self, place_um: Place, drift_um: Place, frames: int | None = None
+    ) -> NDArray[np.uint16]:
+        """Return a look's frames, (frames, y, x), at a sample displaced by so much."""
+        count = frames or self._schedule.frames
+        return self._scanner.attempt(lambda: self._look_once(place_um, drift_um, count))[0]
 
     def choose(self) -> Place:
         """Pick, of nine places between points, the one that tells positions best."""
         plan = self._scanner.info.plan
-        half_um = plan.pitch_nm / 2000
         best, best_sd_nm = plan.centre_um, np.inf
-        shares = np.arange(1, CANDIDATES_PER_SIDE + 1) / (CANDIDATES_PER_SIDE + 1)
-        for down, right in product(shares.tolist(), repeat=2):
-            row, column = int(down * (plan.rows - 1)), int(right * (plan.columns - 1))
-            x_um, y_um = plan.point(row, column).target_um
-            here_um = (x_um + half_um, y_um + half_um)
+        for here_um in plan.candidates_um():
             try:
                 sd_um = self._promise(here_um)
             except DeviceError as error:
@@ -156,7 +154,7 @@ class Surveyor:
         frames = self._schedule.frames
         return expected_sd_um(here, beside, below, 2 * _BESIDE_UM, frames, self._sensor)
 
-    def _look_once(self, place_um: Place, drift_um: Place) -> NDArray[np.uint16]:
+    def _look_once(self, place_um: Place, drift_um: Place, frames: int) -> NDArray[np.uint16]:
         plan = self._scanner.info.plan
         x_um, y_um, *focus_um = place_um
         for z_um in focus_um:
@@ -165,7 +163,7 @@ class Surveyor:
         followed_um = drift_um[0], drift_um[1]
         self._scanner.move_and_verify((x_um + lead_um, y_um), followed_um)
         self._scanner.move_and_verify((x_um, y_um), followed_um)
-        images = self._scanner.snap_many(self._schedule.frames)
+        images = self._scanner.snap_many(frames)
         self._scanner.checks.check_steady(images)
         return images
 
@@ -183,3 +181,8 @@ def dither_um(axes: int) -> list[Place]:
 def total(*places_um: Place) -> Place:
     """Return the sum of places, axis by axis."""
     return tuple(sum(along) for along in zip(*places_um, strict=True))
+
+
+def less(a_um: Place, b_um: Place) -> Place:
+    """Return the difference of two places, axis by axis."""
+    return tuple(a - b for a, b in zip(a_um, b_um, strict=True))

@@ -29,20 +29,12 @@ class Comparison:
     overfit
         (axes + 1, axes + 1), what noise of the dither adds to the weighted products of
         ``slopes``.
-    log_variance
-        Sum of the logarithms of the pixels' variances.
     """
 
     residual: Float64
     expected: Float64
     slopes: Float64
     overfit: Float64
-    log_variance: float
-
-    def cost(self) -> float:
-        """Minus twice the logarithm of the likelihood, but for a constant."""
-        misfit = np.sum(self.residual**2 / self.expected + np.log(self.expected))
-        return float(misfit) + self.log_variance
 
     def step(self) -> Float64:
         """Return the Gauss-Newton step in place and power, with the variance held."""

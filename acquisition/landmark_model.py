@@ -231,24 +231,25 @@ class LandmarkModel:
             expected=expected,
             slopes=slopes / np.sqrt(variance),
             overfit=(terms * overfit) @ terms.T,
-            log_variance=float(np.sum(np.log(variance))),
         )
 
     def _nearest(self, seen: Float64, frames: int) -> Float64:
         """Return the most likely of the places searched, (axes,)."""
         axes = np.linspace(*self._reach_um(), _PLACES)
         places_um = np.stack(np.meshgrid(*axes.T), axis=-1).reshape(-1, len(self.low_um))
-        totals = self._light(places_um).sum(axis=(1, 2))
-        costs = [
-            self._compare(seen, frames, at_um, _power(seen, total)).cost()
-            for at_um, total in zip(places_um, totals, strict=True)
-        ]
-        nearest: Float64 = places_um[np.argmin(costs)]
+        values, light = self._polynomials.values(places_um), self._light(places_um)
+        power = _power(seen, light.sum(axis=(1, 2)))[:, None, None]
+        variance = variance_of_mean(power * light, frames, self.read_e2)
+        ratio = np.mean(self.noise_e2 / variance, axis=(1, 2), keepdims=True)
+        expected = 1 + power**2 * ratio * np.tensordot(values**2, self.spread, axes=1)
+        residual = frequencies_of((seen - power * light) / np.sqrt(variance))
+        costs = residual**2 / expected + np.log(expected * variance)
+        nearest: Float64 = places_um[np.argmin(costs.sum(axis=(1, 2)))]
         return nearest
 
     def _refined(self, seen: Float64, frames: int, at_um: Float64) -> tuple[Float64, float]:
         """Return the most likely place (axes,) around one, and the power there."""
-        power = _power(seen, float(self._light(at_um[None]).sum()))
+        power = float(_power(seen, self._light(at_um[None]).sum()))
         for _ in range(_ITERATIONS):
             before_um = at_um
             step = self._compare(seen, frames, at_um, power).step()
@@ -278,9 +279,10 @@ def _steadying(seen: Float64, at: Float64, noise: Float64) -> Float64:
     return factors
 
 
-def _power(seen: Float64, light: float) -> float:
-    """Return the power that explains the total light, as far as it may vary."""
-    return float(np.clip(seen.sum() / max(light, np.finfo(float).tiny), *_POWERS))
+def _power(seen: Float64, light: Float64) -> Float64:
+    """Return the powers that explain the total light, (places,), as far as it may vary."""
+    power: Float64 = np.clip(seen.sum() / np.maximum(light, np.finfo(float).tiny), *_POWERS)
+    return power
 
 
 def _check_dither(images: Images, offsets_um: Float64) -> None:

@@ -54,17 +54,18 @@ def read_dither(group: zarr.Group) -> Dither | None:
         return None
     dithers = group["landmark/dither"]
     assert isinstance(dithers, zarr.Group)
-    finished = [one for _, one in dithers.groups() if "started_s" in one.attrs]
+    finished = {name: one for name, one in dithers.groups() if "started_s" in one.attrs}
     if not finished:
         return None
-    last = max(finished, key=lambda one: float(str(one.attrs["started_s"])))
+    last = finished.pop(max(finished, key=int))
     facts: dict[str, Any] = dict(last.attrs)
     return Dither(
         tuple(facts["place_um"]),
-        tuple(facts["drift_um"]),
+        None if facts["drift_um"] is None else tuple(facts["drift_um"]),
         _values(last, "offsets_um"),
         _values(last, "frames"),
         facts["started_s"],
+        sum(len(_values(earlier, "offsets_um")) for earlier in finished.values()),
     )
 
 

@@ -1,13 +1,16 @@
 """When a scan waits, and when it asks whether to go on.
 
-What passes by itself (a full disk, a warm camera, a laser that is out) is waited for in the
-dark; after the rest, and after long waiting, somebody has to say that it goes on.
+What passes by itself (a warm camera, a laser that is out) is waited for in the dark; after the
+rest, and after long waiting, somebody has to say that it goes on. Room on the disk is waited
+for without end: nothing is lost meanwhile, and whoever makes it need not ask for more.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from acquisition.frame import Frame, Status
+from acquisition.guard import Check
 from acquisition.log import ScanLog
 from acquisition.observer import Observer
 from acquisition.scanner import Scanner
@@ -19,6 +22,7 @@ _LEAST_INVALID: Final = 10
 """Fewer are bad luck, whatever share of the points they are."""
 _FULL_DISK_PERIOD_S: Final = 1.0
 _WAITING_PERIOD_S: Final = 5.0
+_TELL_EVERY_S: Final = 600.0
 
 
 class Patience:
@@ -53,23 +57,24 @@ class Patience:
         self._limits = scanner.info.instrument.limits
         self._points_since_pause = self._invalid_since_pause = 0
 
-    def heed_limits(self) -> None:
+    def heed_limits(self, *, now: bool = False) -> None:
         """Go on only where everything is as it must be; what passes is waited for."""
-        unmet = self._scanner.unmet(self._correction_um())
+        unmet = self._scanner.unmet(now=now)
         while unmet is not None:
             if unmet.passes:
                 self._scanner.light(on=False)
                 self._wait_until(
-                    lambda: self._scanner.unmet(self._correction_um(), now=True) is None,
-                    str(unmet),
+                    partial(self._is_over, unmet), str(unmet), without_end=unmet.without_end
                 )
-                self._scanner.light(on=True)
             else:
                 self.pause(str(unmet))
-            unmet = self._scanner.unmet(self._correction_um(), now=True)
+            unmet = self._scanner.unmet(now=True)
+        if not self._scanner.is_lit:
+            self._scanner.light(on=True)
 
     def wait_for_light(self, reason: str) -> None:
         """Return once what was bright is bright again."""
+        self.heed_limits(now=True)  # the shutter, for one
         self._wait_until(lambda: self._scanner.sees_light(self._correction_um()), reason)
 
     def judge(self, frame: Frame) -> None:
@@ -105,33 +110,49 @@ class Patience:
         try:
             action(self._writer)
         except RunStoreError as error:
-            self._wait_for_room(self._writer, error)
+            was_lit = self._scanner.is_lit
+            self._scanner.light(on=False)
+            self._wait_until(
+                partial(self._is_written, self._writer), str(error), without_end=True
+            )
+            if was_lit:
+                self._scanner.light(on=True)
 
-    def _wait_until(self, is_well: Callable[[], bool], reason: str) -> None:
-        self._log.warning(f"{reason}; waiting")
+    def _is_over(self, check: Check) -> bool:
+        """Say whether something is as it must be again, and the light on unless all is not."""
+        unmet = self._scanner.unmet(now=True)
+        return self._scanner.is_relit() if unmet is None else unmet.name != check.name
+
+    def _is_written(self, writer: RunWriter) -> bool:
+        """Say whether the disk takes what it did not."""
+        try:
+            writer.flush()
+        except RunStoreError:
+            self._scanner.unmet()  # raises unless it is dark meanwhile
+            return False
+        return True
+
+    def _wait_until(
+        self, is_well: Callable[[], bool], reason: str, *, without_end: bool = False
+    ) -> None:
+        """Wait; without end on the wall's clock, by which disks live, else by the scan's."""
+        self._log.warning(
+            f"{reason}; " + ("the scan goes on by itself then" if without_end else "waiting")
+        )
         waited_s = 0.0
         while not is_well():
             self._stopping.check(StopLevel.LINE)
+            if without_end:
+                if waited_s >= _TELL_EVERY_S:
+                    self._log.warning(f"{reason}, and so for {waited_s:.0f} s")
+                    waited_s = 0.0
+                self._stopping.wait(_FULL_DISK_PERIOD_S)
+                waited_s += _FULL_DISK_PERIOD_S
+                continue
             if waited_s >= self._limits.wait_s:
                 self.pause(f"{reason}, and so for {waited_s:.0f} s")
                 waited_s = 0.0
             with self._stopping.breaking(StopLevel.LINE):
                 self._clock.sleep(_WAITING_PERIOD_S)
             waited_s += _WAITING_PERIOD_S
-        self._log.warning("all is well again")
-
-    def _wait_for_room(self, writer: RunWriter, error: RunStoreError) -> None:
-        was_lit = self._scanner.is_lit
-        self._scanner.light(on=False)
-        self._log.warning(f"{error}; the scan goes on by itself then")
-        while True:
-            self._stopping.check(StopLevel.LINE)
-            self._stopping.wait(_FULL_DISK_PERIOD_S)
-            try:
-                writer.flush()
-            except RunStoreError:
-                continue
-            self._log.warning("the disk takes frames again")
-            if was_lit:
-                self._scanner.light(on=True)
-            return
+        self._log.warning("the disk takes frames again" if without_end else "all is well again")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Annotated, Final, Literal, Self, TypeVar
 
 import numpy as np
@@ -39,9 +40,10 @@ class ScanPoint:
 
 CANDIDATES_PER_SIDE: Final = 3
 """Of the places that a landmark is chosen from."""
+LOOKS_PER_CANDIDATE: Final = 3
 DITHERS_PER_SIDE: Final = 5
 """Of the positions that it is learnt from."""
-LEARNING_LOOKS: Final = 3 * CANDIDATES_PER_SIDE**2 + DITHERS_PER_SIDE**2
+LEARNING_LOOKS: Final = LOOKS_PER_CANDIDATE * CANDIDATES_PER_SIDE**2 + DITHERS_PER_SIDE**2
 """Looks at the sample that choosing and learning a landmark takes."""
 FOCUS_LOOKS: Final = 20
 """Further ones out of focus, where there is a focus drive."""
@@ -79,7 +81,8 @@ class ScanPlan(Value):
     pitch_nm: Positive = 180.0
     margin: Annotated[int, Field(ge=0)] = DEFAULT_MARGIN
     """Points scanned beyond the sample on every side."""
-    order: Literal["raster", "snake"] = "raster"
+    order: Literal["raster"] = "raster"
+    """Every line towards higher columns, so that backlash is the same everywhere."""
     exposure_ms: Positive = DEFAULT_EXPOSURE_MS
     grid: Literal[3, 5, 7] = LARGEST_GRID
     """Squares along a side that the frame network says of each frame."""
@@ -141,12 +144,17 @@ class ScanPlan(Value):
     def lines(self) -> Iterator[list[ScanPoint]]:
         """Yield the rows of the scan, each in the order of visiting."""
         for row in range(self.rows):
-            line = [self.point(row, column) for column in range(self.columns)]
-            yield line if self.goes_right(row) else line[::-1]
+            yield [self.point(row, column) for column in range(self.columns)]
 
-    def goes_right(self, row: int) -> bool:
-        """Say whether a row is scanned towards higher columns."""
-        return self.order == "raster" or row % 2 == 0
+    def candidates_um(self) -> list[tuple[float, float]]:
+        """Return the places, on the stage and between points, that may be the landmark."""
+        shares = (np.arange(1, CANDIDATES_PER_SIDE + 1) / (CANDIDATES_PER_SIDE + 1)).tolist()
+        half_um = self.pitch_nm / 2000
+        points = [
+            self.point(int(down * (self.rows - 1)), int(right * (self.columns - 1)))
+            for down, right in product(shares, repeat=2)
+        ]
+        return [(p.target_um[0] + half_um, p.target_um[1] + half_um) for p in points]
 
     def points(self) -> Iterator[ScanPoint]:
         """Yield all points in the order of visiting."""

@@ -1,6 +1,5 @@
 """Taking single points: move, settle, verify, expose, check, try again, give up."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,22 +13,20 @@ from acquisition.frame_checks import FrameChecks, LightLost
 from acquisition.guard import Check, Guard
 from acquisition.instrument import Instrument
 from acquisition.log import ScanLog
+from acquisition.motion import ANSWER_S, Motion, within_limits
 from acquisition.plan import ScanPoint
-from acquisition.stopping import StopLevel, Stopping
+from acquisition.recovery import OPEN_S, Recovery
+from acquisition.stopping import StopLevel, Stopping, Terminated
 from acquisition.store import RunInfo
 from acquisition.watchdog import Watchdog
-from configs.errors import DeviceError
-from drivers.protocols import Image, Reconnectable
+from configs.errors import AcquisitionError, DeviceError
+from drivers.protocols import Image
 
 Result = TypeVar("Result")
 
-_ANSWER_S: Final = 2.0
-"""For a device to take a command or to answer a question."""
 _LEAD_IN: Final = 2
-_STEP_S: Final = 0.05
-"""Of a long move, where the speed is limited."""
-_RECONNECT_S: Final = 120.0
-"""For a device to be opened again; some load firmware."""
+_LOOK_S: Final = 5 * ANSWER_S
+"""For all devices to say how they are."""
 
 
 class Scanner:
@@ -56,6 +53,9 @@ class Scanner:
         Whether the shutter was told to be open.
     focus_um
         Where the focus drive said it was when it had last moved; ``None`` where there is none.
+    found_um
+        Where the stage, and the focus drive, were found, (x, y) or (x, y, z); ``None`` as long
+        as nothing has been moved.
     """
 
     def __init__(
@@ -79,6 +79,11 @@ class Scanner:
         self._guard = guard
         self._began_s = began_s
         self._on_sample_um: tuple[float, float] | None = None
+        self._motion = Motion(info.instrument, instrument, watchdog)
+        self._recovery = Recovery(
+            instrument, self._timing.frame_timeout_s, log, stopping, watchdog
+        )
+        self.found_um: tuple[float, ...] | None = None
         self.focus_um: float | None = None
         self._focus_target_um = 0.0
         self._focus_holds = True
@@ -87,17 +92,49 @@ class Scanner:
         """Return the time since the scan began."""
         return self.instrument.clock.now() - self._began_s
 
+    def look_first(self, missing: float) -> list[Check]:
+        """Return what there is to say before the first move; the silent are asked again.
+
+        ``missing`` is the share of the points that are to be taken.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            self._watchdog.expect("looking at limits", _LOOK_S)
+            with self._stopping.breaking(StopLevel.NOW):
+                checks = self._guard.checks(missing)
+            self._watchdog.answered()
+            silent = [check for check in checks if not (check.is_answer or check.is_met)]
+            if not silent or attempt == self._timing.attempts:
+                return checks
+            self._log.info(f"attempt {attempt}: {silent[0]}")
+            self._recover()
+
     def configure(self) -> None:
-        """Set window and exposure of the camera; learn where the focus drive is."""
-        optics = self.info.instrument.optics
-        self._watchdog.expect("camera: configure", _RECONNECT_S)
+        """Set window and exposure of the camera; learn where stage and focus drive are.
+
+        Raises
+        ------
+        DeviceError
+            If no attempt succeeds.
+        """
+        self.attempt(self._configure)
+
+    def _configure(self) -> None:
+        optics, focus = self.info.instrument.optics, self.instrument.focus
+        self._watchdog.expect("camera: configure", OPEN_S)
         self.instrument.camera.configure(
             optics.image_px, optics.binning, self.info.plan.exposure_ms
         )
-        if self.instrument.focus is not None:
-            self._watchdog.expect("focus: tell its position", _ANSWER_S)
-            self.focus_um = self._focus_target_um = self.instrument.focus.position()
+        self._watchdog.expect("stage: tell its position", ANSWER_S)
+        found_um: tuple[float, ...] = self.instrument.stage.position()
+        if focus is not None:
+            self._watchdog.expect("focus: tell its position", ANSWER_S)
+            self.focus_um = self._focus_target_um = focus.position()
+            found_um = (*found_um, self.focus_um)
+            self._focus_holds = True
         self._watchdog.answered()
+        self.found_um = found_um
 
     def light(self, *, on: bool) -> None:
         """Open or close the shutter, and assert it; one that fails is connected anew once.
@@ -106,14 +143,28 @@ class Scanner:
         """
         if on:
             self._stopping.check()
-        self._watchdog.expect("shutter: move", 2 * _ANSWER_S)
         try:
-            self.instrument.light(on=on)
+            self._move_shutter(on=on)
         except DeviceError as error:
             self._log.warning(f"once more: {error}", device="shutter")
-            self._reconnect("shutter", self.instrument.shutter)
-            self._watchdog.expect("shutter: move", 2 * _ANSWER_S)
-            self.instrument.light(on=on)
+            # Who stops now waits for the dark, unless it is an emergency.
+            with self._stopping.breaking(StopLevel.NOW if on else StopLevel.EMERGENCY):
+                self._recovery.reconnect("shutter", self.instrument.shutter)
+            self._move_shutter(on=on)
+
+    def is_relit(self) -> bool:
+        """Open the shutter once more; one that does not open is told to stay closed."""
+        self._stopping.check()
+        try:
+            self._move_shutter(on=True)
+        except DeviceError as error:
+            self._log.info(f"opening it once more: {error}", device="shutter")
+            self.light(on=False)
+        return self.is_lit
+
+    def _move_shutter(self, *, on: bool) -> None:
+        self._watchdog.expect("shutter: move", 2 * ANSWER_S)
+        self.instrument.light(on=on)
         self._watchdog.answered()
         self.is_lit = on
         self._guard.dose.light(self.seconds(), on=on or self.instrument.shutter is None)
@@ -155,9 +206,8 @@ class Scanner:
     def approach(self, point: ScanPoint, correction_um: tuple[float, float]) -> None:
         """Come up to a point in two steps as along a line, so that every point is alike."""
         plan = self.info.plan
-        side = -1 if plan.goes_right(point.row) else 1
         for steps in range(_LEAD_IN, 0, -1):
-            lead_um = side * steps * plan.x_direction * plan.pitch_nm / 1000
+            lead_um = -steps * plan.x_direction * plan.pitch_nm / 1000
             place_um = _sum(_sum(point.target_um, correction_um), (lead_um, 0.0))
             low_um, high_um = self.instrument.stage.limits.x_um
             if not low_um <= place_um[0] <= high_um:
@@ -171,9 +221,10 @@ class Scanner:
         """Say whether the brightest of the latest frames, taken again, is bright still."""
         point = self.checks.lit
         try:
-            if point is not None:
-                self.move_and_verify(_sum(point.target_um, correction_um), correction_um)
-            return self.checks.is_lit(self.snap())
+            with self._stopping.breaking(StopLevel.NOW):
+                if point is not None:
+                    self.move_and_verify(_sum(point.target_um, correction_um), correction_um)
+                return self.checks.is_lit(self.snap())
         except DeviceError as error:
             self._log.warning(f"looking for light: {error}")
             self._recover()
@@ -186,45 +237,10 @@ class Scanner:
 
         ``correction_um`` is what of it follows the sample.
         """
-        stage, timing = self.instrument.stage, self._timing
-        self._walk_towards(commanded_um)
-        self._watchdog.expect("stage: move", _ANSWER_S)
-        stage.move_to(*commanded_um)
-        self._watchdog.expect("stage: settle", timing.move_timeout_s)
-        stage.wait_settled(timing.move_timeout_s)
-        self._watchdog.expect("stage: read back", _ANSWER_S)
-        readback_um = stage.position()
-        self._watchdog.answered()
-        error_nm = 1000 * math.dist(readback_um, commanded_um)
-        if not error_nm <= timing.position_tolerance_nm:
-            raise DeviceError(
-                f"stage: expected to be within {timing.position_tolerance_nm:g} nm of"
-                f" {commanded_um}, got {error_nm:.1f} nm away; check the servo or the tolerance"
-            )
+        readback_um = self._motion.move(commanded_um)
         self._on_sample_um = _sum(readback_um, (-correction_um[0], -correction_um[1]))
         self._guard.dose.beam_at(self._on_sample_um, self.seconds())
         return readback_um
-
-    def _walk_towards(self, commanded_um: tuple[float, float]) -> None:
-        """Take the steps before the last one, where a move in one would be too fast."""
-        speed_um_per_s = self.info.instrument.limits.speed_um_per_s
-        if speed_um_per_s is None:
-            return
-        stage = self.instrument.stage
-        self._watchdog.expect("stage: read back", _ANSWER_S)
-        from_um = stage.position()
-        if not all(map(math.isfinite, from_um)):
-            raise DeviceError(f"stage: expected a position, got {from_um}; check its servo")
-        low_um, high_um = zip(stage.limits.x_um, stage.limits.y_um, strict=True)
-        steps = math.ceil(math.dist(from_um, commanded_um) / (speed_um_per_s * _STEP_S))
-        for step in range(1, steps):
-            self._watchdog.expect("stage: move", _ANSWER_S + _STEP_S)
-            place_um = np.array(from_um) + step / steps * np.subtract(commanded_um, from_um)
-            # It may begin beyond its limits, if somebody else has moved it there.
-            x_um, y_um = np.clip(place_um, low_um, high_um).tolist()
-            stage.move_to(x_um, y_um)
-            self.instrument.clock.sleep(_STEP_S)
-        self._watchdog.answered()
 
     def move_focus(self, commanded_um: float) -> None:
         """Move the focus drive unless it is there, wait until settled, and verify."""
@@ -232,13 +248,13 @@ class Scanner:
         assert focus is not None, "only where there is one"
         if self._focus_holds and commanded_um == self._focus_target_um:
             return
-        self._watchdog.expect("focus: move", _ANSWER_S)
+        self._watchdog.expect("focus: move", ANSWER_S)
         # First: where a drive that refuses stays is not where a frame is taken.
         self._focus_target_um, self._focus_holds = commanded_um, False
         focus.move_to(commanded_um)
         self._watchdog.expect("focus: settle", timing.move_timeout_s)
         focus.wait_settled(timing.move_timeout_s)
-        self._watchdog.expect("focus: read back", _ANSWER_S)
+        self._watchdog.expect("focus: read back", ANSWER_S)
         self.focus_um = focus.position()
         self._watchdog.answered()
         error_nm = 1000 * abs(self.focus_um - commanded_um)
@@ -255,7 +271,7 @@ class Scanner:
         camera, timeout_s = self.instrument.camera, self._timing.frame_timeout_s
         exposure_s = self.info.plan.exposure_ms / 1000
         self._mind_dose(frames)
-        self._watchdog.expect("camera: start a sequence", _ANSWER_S)
+        self._watchdog.expect("camera: start a sequence", ANSWER_S)
         camera.start_sequence(frames)
         images = []
         for _ in range(frames):
@@ -299,12 +315,12 @@ class Scanner:
             focus_um=self.focus_um,
         )
 
-    def unmet(self, correction_um: tuple[float, float], *, now: bool = False) -> Check | None:
+    def unmet(self, *, now: bool = False) -> Check | None:
         """Return what is not as it must be; a device that does not say is brought to answer."""
-        self._watchdog.expect("looking at limits", 3 * _ANSWER_S)
+        self._watchdog.expect("looking at limits", _LOOK_S)
         try:
             with self._stopping.breaking(StopLevel.NOW):
-                check = self._guard.look(correction_um, now=now)
+                check = self._guard.look(is_lit=self.is_lit, now=now)
         finally:
             self._watchdog.answered()
         if check is not None and not check.is_answer:
@@ -314,29 +330,28 @@ class Scanner:
     def _recover(self) -> None:
         """Bring the devices to rest, and to answer, before the next attempt."""
         self._focus_holds = self.instrument.focus is None
-        for name in ("stage", "camera", "focus"):
-            device = getattr(self.instrument, name)
-            if device is None:
-                continue
-            try:
-                self._watchdog.expect("stopping after a failure", self._timing.frame_timeout_s)
-                device.stop()
-            except DeviceError as error:
-                self._log.warning(f"stopping after a failure: {error}", device=name)
-                self._reconnect(name, device)
-            finally:
-                self._watchdog.answered()
+        self._recovery.recover()
 
-    def _reconnect(self, name: str, device: object) -> None:
-        if not isinstance(device, Reconnectable):
+    def park(self) -> None:
+        """Bring the drives back to where they were found, in the dark; not in an emergency.
+
+        Whoever asks for more haste meanwhile gets it. What fails is told.
+        """
+        if self.found_um is None or self._stopping.level == StopLevel.EMERGENCY:
             return
+        x_um, y_um, *z_um = self.found_um
         try:
-            self._watchdog.expect("reconnecting", _RECONNECT_S)
-            device.reconnect()
-        except DeviceError as error:
-            self._log.warning(f"reconnecting: {error}", device=name)
+            with self._stopping.breaking(StopLevel(self._stopping.level + 1)):
+                self.light(on=False)
+                self.instrument.stage.stop()
+                self._motion.move(within_limits(self.instrument.stage, x_um, y_um))
+                if z_um:
+                    self.move_focus(z_um[0])
+        except (DeviceError, AcquisitionError, KeyboardInterrupt, Terminated) as error:
+            said = str(error) or "stopped"
+            self._log.warning(f"not parked where it was found, {self.found_um} um: {said}")
         else:
-            self._log.warning(f"{name}: connected again", device=name)
+            self._log.info("parked")
 
     def given_up(
         self, point: ScanPoint, correction_um: tuple[float, float], reason: str

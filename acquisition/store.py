@@ -129,8 +129,8 @@ class Points:
     @property
     def latest_s(self) -> float:
         """Beginning of the latest exposure, seconds since the scan began."""
-        started = self.columns["started_s"]
-        return float(np.nanmax(started)) if self.taken.any() else 0.0
+        further_s = [record.started_s for record in self.repeats.values()]
+        return float(np.nanmax([0.0, *further_s, *self.columns["started_s"]]))
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -252,10 +252,10 @@ class Run:
                 f"{self.path}: the image of point {damaged[0]} is not the one that was"
                 " recorded: its checksum differs; the run is damaged there"
             )
-        places = [
-            (points.readback_um[index], np.nan_to_num(points.drift_um[index]))
-            for index in indices
-        ]
+        # A sample of which nothing is known is taken to be where the scan took it to be.
+        unknown = np.isnan(points.drift_um)
+        drift_um = np.where(unknown, points.columns["correction_um"], points.drift_um)
+        places = [(points.readback_um[index], drift_um[index]) for index in indices]
         for slot, record in points.repeats.items():
             if record.index // plan.columns == row and points.valid[record.index]:
                 image = self._repeat(slot, record)
@@ -263,7 +263,7 @@ class Run:
                     continue
                 columns = np.append(columns, record.index % plan.columns)
                 images = np.concatenate([images, image[None]])
-                places.append((record.readback_um, record.drift_um or (0.0, 0.0)))
+                places.append((record.readback_um, record.drift_um or record.correction_um))
         readback_um, drift_um = np.array(places, np.float64).reshape(-1, 2, 2).swapaxes(0, 1)
         there = [plan.point(row, int(column)) for column in columns]
         return FrameLine(

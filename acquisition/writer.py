@@ -5,7 +5,6 @@ second after a frame came, whatever the scan is waiting for; then a record per p
 appended to the journal: only then the points count.
 """
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -18,7 +17,7 @@ import zarr
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from acquisition.creation import create_run
+from acquisition.creation import create_run, discard_run
 from acquisition.disk import Disk, DurableStore, free_bytes, remove_unfinished
 from acquisition.frame import Dither, Frame, LandmarkVisit
 from acquisition.journal import JournalWriter, PointRecord
@@ -28,7 +27,6 @@ from configs.errors import RunStoreError
 
 _LONGEST_WAIT_S: Final = 0.5
 """Until a frame is written, whether its line is whole or not."""
-_MOST_LINES_WAITING: Final = 2
 _LOCK: Final = "writer.lock"
 _COPY_EVERY_S: Final = 2.0
 """The journal says it all; its copy in ``points/`` may be a little behind."""
@@ -91,7 +89,7 @@ class RunWriter:
             self._thread.join()
             self._alone.release()
             if error is not None and self._new and self._arrays.untouched:
-                shutil.rmtree(self.path, ignore_errors=True)
+                discard_run(self.path)
 
     def frames_there(self) -> Iterator[Frame]:
         """Yield the good frames that the run has already, line by line."""
@@ -108,21 +106,20 @@ class RunWriter:
     def add(self, frame: Frame) -> None:
         """Take a frame; it is acknowledged once it is on disk.
 
+        Returns once less than a line waits: with the frame that is taken next, no more than
+        a line is lost, whenever the process is killed.
+
         Raises
         ------
         RunStoreError
             If the disk takes no more. This frame, too, is kept: do not give it again.
         """
-        most = _MOST_LINES_WAITING * self.info.plan.columns
         with self._changed:
             self._waiting.append(frame)
-            if len(self._waiting) == 1:
-                self._due_s = time.monotonic() + _LONGEST_WAIT_S
+            if len(self._waiting) == 1 or self._is_line_waiting:
+                self._due_s = self._soon_s()
                 self._changed.notify_all()
-            elif len(self._waiting) >= self.info.plan.columns:
-                self._due_s = -np.inf
-                self._changed.notify_all()
-            self._changed.wait_for(lambda: len(self._waiting) < most or self._trouble)
+            self._changed.wait_for(lambda: not self._is_line_waiting or self._trouble)
             self._raise_trouble()
 
     def add_landmark(self, seen: Dither | LandmarkVisit) -> None:
@@ -141,6 +138,17 @@ class RunWriter:
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._is_flushing or self._trouble)
             self._raise_trouble()
+
+    @property
+    def _is_line_waiting(self) -> bool:
+        """Whether no more may wait."""
+        return len(self._waiting) >= self.info.plan.columns
+
+    def _soon_s(self) -> float:
+        """Return when what waits is to be written, if all is well."""
+        if self._is_flushing or self._is_line_waiting:
+            return -np.inf
+        return time.monotonic() + _LONGEST_WAIT_S if self._waiting else np.inf
 
     def _raise_trouble(self) -> None:
         if isinstance(self._trouble, OSError):
@@ -163,12 +171,9 @@ class RunWriter:
                 batch = self._waiting.copy()
             trouble = self._tried(partial(self._write, batch))
             with self._changed:
-                self._trouble, self._due_s = trouble, np.inf
                 self._is_flushing &= bool(self._waiting or self._unsaved)
-                if trouble is None and self._is_flushing:
-                    self._due_s = -np.inf
-                elif trouble is None and self._waiting:
-                    self._due_s = time.monotonic() + _LONGEST_WAIT_S
+                self._trouble = trouble
+                self._due_s = self._soon_s() if trouble is None else np.inf
                 self._changed.notify_all()
 
     def _tried(self, action: Callable[[], None]) -> Exception | None:

@@ -230,7 +230,7 @@ class Limits(Value):
     invalid: Fraction = 0.05
     """Share of invalid points above which a scan pauses."""
     wait_s: NonNegative = 600.0
-    """How long lost light, room on the disk or a temperature is waited for."""
+    """How long lost light or a temperature is waited for."""
     correction_um: Positive = 5.0
     """Farthest that the stage follows the sample along an axis."""
     speed_um_per_s: Positive | None = None

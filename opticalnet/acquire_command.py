@@ -69,6 +69,8 @@ def _stopped(out: str | None, preview: "Preview | None") -> str:
             f"stopped; every point up to there is in {out}:"
             f" opticalnet acquire --resume {out} goes on"
         )
+    if (Path(out) / "journal.jsonl").exists():
+        return f"stopped before a new point: opticalnet acquire --resume {out} goes on"
     remedy = f"; remove {out} or choose another --out" if Path(out).exists() else ""
     return f"stopped before the first point: nothing to reconstruct{remedy}"
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from threading import Thread
 from types import TracebackType
+from typing import Final
 
 from acquisition.instrument import Instrument
-from configs.errors import DeviceError
+from configs.errors import DeviceError, DeviceTimeout
 from configs.geometry import SQUARE_NM, SampleGeometry
 from configs.instrument import (
     SIMULATED_PORT,
@@ -36,6 +38,9 @@ from simulation.shutter import SimulatedShutter
 from simulation.stage import SimulatedStage
 from simulation.streams import Stream, numpy_stream
 from simulation.world import World
+
+_CLOSE_S: Final = 10.0
+"""Drivers wait less for their devices: who takes longer hangs."""
 
 TruePosition = Callable[[], tuple[float, float]]
 
@@ -84,11 +89,33 @@ def _close(
 ) -> None:
     """Close a device; a failure adds to what has already gone wrong, and hides nothing."""
     try:
-        device.close()
+        _close_in_time(device)
     except DeviceError as failure:
         if error is None:
             raise
         error.add_note(str(failure))
+
+
+def _close_in_time(device: XYStage | Camera | Shutter | Focus) -> None:
+    """Close a device on a thread of its own, which is left behind if it hangs there."""
+    failures: list[Exception] = []
+
+    def close() -> None:
+        try:
+            device.close()
+        except Exception as failure:  # raised where it is waited for
+            failures.append(failure)
+
+    thread = Thread(target=close, name="closing", daemon=True)
+    thread.start()
+    thread.join(_CLOSE_S)
+    if thread.is_alive():
+        raise DeviceTimeout(
+            f"{device.identity.name}: expected it closed within {_CLOSE_S:g} s, got no end of"
+            " it; switch it off and on before the next scan"
+        )
+    if failures:
+        raise failures[0]
 
 
 def _open_stage(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from acquisition.store import Points, Run
 from configs.errors import ConfigError
-from opticalnet.reconstructions import Reconstruction, good_points
+from opticalnet.reconstructions import Reconstruction, good_points, unplaced
 from reconstruction.calibration import Calibration
 from reconstruction.consistency import Consistency, check_consistency
 from reconstruction.instrument_quantities import light_quantities
@@ -124,7 +124,7 @@ def invert(
         frame=None,
         stitched=None if is_open is None else score(squares.probability, is_open),
         consistency=consistency,
-        warnings=(*warnings, *_doubts(squares, consistency)),
+        warnings=(*warnings, *_doubts(squares, consistency), *unplaced(points)),
         seconds=seconds,
     )
     result.write()

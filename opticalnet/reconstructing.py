@@ -15,7 +15,13 @@ from acquisition.plan import ScanPlan
 from acquisition.store import Points, Run, RunInfo
 from configs.errors import ConfigError, ReconstructionError
 from configs.grid import check_grid
-from opticalnet.reconstructions import NetworkMethod, Reconstruction, good_points, result_name
+from opticalnet.reconstructions import (
+    NetworkMethod,
+    Reconstruction,
+    good_points,
+    result_name,
+    unplaced,
+)
 from reconstruction.consistency import check_consistency
 from reconstruction.load import frame_predictor, scan_predictor
 from reconstruction.metrics import Scores, score
@@ -141,7 +147,7 @@ def _read(
         frame=frame,
         stitched=stitched,
         consistency=consistency,
-        warnings=(*readers.warnings, *filter(None, [consistency.warning])),
+        warnings=(*readers.warnings, *filter(None, [consistency.warning]), *unplaced(points)),
         seconds=seconds,
     )
 

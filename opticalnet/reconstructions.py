@@ -42,6 +42,18 @@ def good_points(run: Run) -> Points:
     return points
 
 
+def unplaced(points: Points) -> list[str]:
+    """Return a warning if the landmark told of the sample for some frames, not for others."""
+    unknown = np.isnan(points.drift_um[points.valid]).any(axis=1)
+    if unknown.all() or not unknown.any():
+        return []
+    warning = (
+        f"{unknown.sum():,} of {points.count(Status.VALID):,} frames were taken while the"
+        " landmark was lost: nobody knows where the sample was; squares may be displaced"
+    )
+    return [warning]
+
+
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
     """What a run shows.

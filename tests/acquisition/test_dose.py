@@ -78,8 +78,18 @@ def test_looks_at_the_landmark_count_when_a_scan_goes_on(make_info):
     plan = ScanPlan(rows=22, columns=22, centre_um=(100.0, 100.0))
     info = make_info(plan).model_copy(update={"power_w": POWER_W})
     place_um = plan.point(11, 11).target_um
-    dither = Dither(place_um, (0.0, 0.0), np.zeros((25, 2)), np.zeros((25, 8, 1, 1)), 0.0)
-    dose = Dose(info)
+    images = np.zeros((25, 8, 1, 1))
+    dither = Dither(place_um, (0.0, 0.0), np.zeros((25, 2)), images, 9.0, earlier_looks=50)
+    dose, fresh = Dose(info), Dose(info)
     dose.recall([], dither, {"line": np.arange(3.0)})
-    expected = Dose(info).after_j_per_cm2(place_um, (25 + 3) * 8 * 0.01)
-    assert dose.after_j_per_cm2(place_um, 0.0) == pytest.approx(expected)
+    fresh.light(0.0, on=True)
+    now_s = 0.0
+    candidates = [(at_um, 3) for at_um in plan.candidates_um()]
+    for at_um, looks in [*candidates, (place_um, 25 + 50 + 3)]:
+        fresh.beam_at(at_um, now_s)
+        now_s += looks * 8 * 0.01
+    fresh.light(now_s, on=False)
+    assert dose.after_j_per_cm2(place_um, 0.0) == pytest.approx(
+        fresh.after_j_per_cm2(place_um, 0.0)
+    )
+    assert dose.most_j_per_cm2() == pytest.approx(fresh.most_j_per_cm2())

@@ -46,6 +46,17 @@ def test_a_jump_is_followed_at_once_and_the_rate_is_kept():
     assert drift.at(31 * 60)[0] - drift.at(30 * 60)[0] == pytest.approx(5, abs=1.5)
 
 
+def test_after_a_while_without_looks_the_first_one_is_believed():
+    drift = DriftFilter(ACROSS)
+    for time_s, seen in looks(lambda _: np.zeros(2)):
+        drift.look(time_s, seen, SD_NM)
+    drift.forget()
+    drift.look(3600.0, np.array([9.0, -9.0]), SD_NM)
+    assert drift.at(3600.0) == pytest.approx((9, -9), abs=0.1)
+    drift.look(3630.0, np.array([14.0, -9.0]), SD_NM)
+    assert 3 < drift.at(3690.0)[0] - drift.at(3630.0)[0] < 12, "the rate is asked anew"
+
+
 # --- along the beam ---------------------------------------------------------------------
 
 ALONG_SD_NM = np.array([3.5])

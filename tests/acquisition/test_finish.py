@@ -96,6 +96,27 @@ def test_nothing_is_looked_at_for_longer_than_its_time(finished, instant):
     assert len(run.points().repeats) == 5, "begun within 90 ms"
 
 
+def test_its_time_goes_on_when_the_scan_does(finished, instant, tmp_path):
+    """Four looks of 20 ms in one session, and the two that are left in the next."""
+
+    class Stops(Notes):
+        def frame(self, frame):
+            super().frame(frame)
+            if frame.repeat == 3:
+                raise KeyboardInterrupt
+
+    instant.camera.snap = Slow(instant.camera.snap, instant.clock)
+    with pytest.raises(KeyboardInterrupt):
+        finished(share=0.5, seconds=0.09, column=slice(None), watcher=Stops())
+    run = Run(tmp_path / "run.zarr")
+    assert len(run.points().repeats) == 4
+    with RunWriter(run) as writer:
+        scan(run.info, instant, writer, Notes(), Doubts(run.path, slice(None)))
+    started_s = [look.started_s for look in Run(run.path).points().repeats.values()]
+    assert len(started_s) == 6
+    assert max(started_s) - min(started_s) < 0.09
+
+
 def test_nothing_is_looked_at_beyond_its_dose(finished, instant):
     instant.camera.snap = Slow(instant.camera.snap, instant.clock)
     # A raster of 20 ms leaves 0.06 J/cm2 in its middle, and less at its edges.

@@ -247,3 +247,31 @@ def test_a_drive_that_refuses_to_go_home_gives_no_frames_elsewhere(info, bench, 
     assert any("the focus drive does not follow" in message for message in watcher.warnings)
     assert {frame.focus_um for frame in watcher.frames} == {HOME_UM}
     assert Run(path).points().valid.all()
+
+
+@pytest.mark.parametrize("by_um", [0.15, -0.15])
+def test_a_sample_that_was_refocused_while_nobody_looked(info, bench, path, by_um):
+    class Stops(Watcher):
+        def frame(self, frame):
+            super().frame(frame)
+            if len(self.frames) == 36:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_scan(info, bench(), path, Stops())
+    watcher = Watcher()
+    with RunWriter(Run(path)) as writer:
+        scan(info, bench(moves_after=0, by_um=by_um), writer, watcher)
+    assert not watcher.pauses
+    assert [frame.point.row for frame in watcher.frames] == [4] * 9 + [5] * 9 + [6] * 9
+    for frame in watcher.frames:
+        assert frame.focus_um == pytest.approx(HOME_UM + by_um, abs=0.006)
+        assert frame.drift_um == pytest.approx((0, 0), abs=0.006)
+
+
+def test_a_scan_whose_drive_is_at_its_end_is_asked_about_once(info, bench, path):
+    watcher = Watcher(go_on=True)
+    drifting = bench(range_um=(49.7, 50.25), moves_after=IN_LINE_3 - 20, by_um=0.4)
+    run = run_scan(info, drifting, path, watcher)
+    assert len([reason for reason in watcher.pauses if "leaves the range" in reason]) == 1
+    assert run.points().valid.all()

@@ -82,6 +82,7 @@ def test_everything_is_looked_at_before_the_first_move(make_info, small_plan, be
     assert [check.name for check in notes.checks] == [
         "travel in x",
         "travel in y",
+        "speed",
         "dose",
         "disk",
         "temperature of the camera",
@@ -212,15 +213,6 @@ def test_long_moves_go_in_steps(make_info, small_plan, bench):
     assert sum(step for step, _ in steps if step > 0.2) > 5, "lines are 1.4 um long"
 
 
-@pytest.mark.parametrize("way", [(5.1, 0.0), (0.0, -5.1)])
-def test_a_sample_that_goes_too_far_is_not_followed(make_info, small_plan, bench, way):
-    guard = Guard(make_info(small_plan), bench, None)
-    assert guard.look((5.0, -5.0)) is None
-    unmet = guard.look(way)
-    assert "correction: expected at most 5 um" in str(unmet)
-    assert not unmet.passes
-
-
 def test_a_focus_drive_out_of_its_range_is_told(make_info, small_plan, bench):
     class Elsewhere:
         limits_um = (0.0, 100.0)
@@ -296,3 +288,75 @@ def test_a_camera_that_does_not_say_how_warm_it_is_is_connected_anew(
     assert scan(info, bench, None, notes).valid == 63
     assert camera.reconnected == 1
     assert not notes.pauses
+
+
+def test_a_shutter_that_closes_by_itself_is_opened_again(info, bench, tmp_path, always):
+    notes = Notes(20, lambda: bench.shutter.set_open(False))
+    with RunWriter.create(tmp_path / "run.zarr", info) as writer:
+        summary = scan(info, bench, writer, notes)
+    assert summary.valid == 63
+    assert any("shutter: expected open, got closed" in warning for warning in notes.warnings)
+
+
+def test_a_shutter_that_opens_by_itself_ends_the_scan(
+    make_info, small_plan, bench, tmp_path, always
+):
+    class Leaky(SimulatedShutter):
+        """Opens as soon as it is dark for a reason."""
+
+        def is_open(self):
+            is_open = super().is_open()
+            if not is_open and self.lets_go:
+                self.lets_go -= 1
+                if not self.lets_go:
+                    self.set_open(True)
+            return is_open
+
+        lets_go = 0
+
+    shutter = Leaky()
+    bench = replace(bench, shutter=shutter)
+    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
+
+    def warm():
+        shutter.lets_go = 2
+        bench.camera.now_c = 60.0
+
+    with (
+        RunWriter.create(tmp_path / "run.zarr", info) as writer,
+        pytest.raises(AcquisitionError, match="shutter: expected closed, got open"),
+    ):
+        scan(info, bench, writer, Notes(20, warm))
+    assert not shutter.is_open()
+
+
+def test_a_silent_device_is_asked_again_at_first(make_info, small_plan, bench, tmp_path):
+    asked = iter([DeviceError("camera: no answer"), DeviceError("camera: no answer")])
+
+    def temperature_c():
+        if (error := next(asked, None)) is not None:
+            raise error
+        return 20.0
+
+    bench.camera.temperature_c = temperature_c
+    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
+    with RunWriter.create(tmp_path / "run.zarr", info) as writer:
+        assert scan(info, bench, writer, Notes()).valid == 63
+
+
+def test_a_stage_that_is_too_fast_takes_no_frames(make_info, small_plan, bench, tmp_path):
+    class Hasty(InstantStage):
+        """Is always elsewhere, at once."""
+
+        def position(self):
+            x_um, y_um = super().position()
+            return x_um + 40.0 * (self.moves % 2), y_um
+
+    stage = Hasty(bench.stage.limits)
+    bench = replace(bench, stage=stage, camera=WarmCamera(stage, bench.clock))
+    info = make_info(small_plan, limits=Limits(speed_um_per_s=10.0))
+    notes = Notes()
+    with RunWriter.create(tmp_path / "run.zarr", info) as writer:
+        with pytest.raises(AcquisitionError, match="expected at most 10 um/s, got"):
+            scan(info, bench, writer, notes)
+        assert not writer.points.valid.any()

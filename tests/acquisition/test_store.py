@@ -34,11 +34,11 @@ def info(small_plan, make_info):
 
 
 def test_every_frame_is_where_its_index_says(tmp_path, info):
-    plan = info.plan.model_copy(update={"order": "snake"})
-    info = info.model_copy(update={"plan": plan})
+    plan = info.plan
     with RunWriter.create(tmp_path / "run.zarr", info) as writer:
-        for point in plan.points():
-            writer.add(frame_of(point))
+        for line in plan.lines():
+            for point in reversed(line):
+                writer.add(frame_of(point))
     run = Run(tmp_path / "run.zarr")
     assert run.info == info
     for row in range(plan.rows):
@@ -289,6 +289,7 @@ def test_looks_at_the_landmark_are_kept(tmp_path, make_info):
         writer.add_landmark(visit(2, 6))
     run = Run(tmp_path / "run.zarr")
     assert run.dither().drift_um == (0.01, 1.5)
+    assert run.dither().earlier_looks == 25
     landmark = run.landmark()
     assert landmark["line"].tolist() == [0, 3, 6]
     assert landmark["drift_um"].tolist() == [[0, 0], [0.003, 0], [0.006, 0]]

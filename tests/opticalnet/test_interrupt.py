@@ -101,18 +101,32 @@ def wait_for_exposure(process: "subprocess.Popen[str]") -> None:
             stacks += data
 
 
-def test_ctrl_c_while_a_run_is_read(start: Start, run_copy: Path) -> None:
+def stopped_while_reading(start: Start, run: Path, *arguments: str) -> tuple[str, str]:
+    """Stop a command in the middle of the journal of a run, and return what it said."""
     # A pipe in place of the journal holds its reader until the other end is closed.
-    (run_copy / "journal.jsonl").unlink()
-    os.mkfifo(run_copy / "journal.jsonl")
-    process = start("reconstruct", "run.zarr")
-    with (run_copy / "journal.jsonl").open("wb", buffering=0) as pipe:
+    (run / "journal.jsonl").unlink()
+    os.mkfifo(run / "journal.jsonl")
+    process = start(*arguments)
+    with (run / "journal.jsonl").open("wb", buffering=0) as pipe:
         pipe.write(b" " * (1 << 18))  # more than fits: afterwards the reader is reading
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, out) == (130, "")
-    assert err == "error: stopped; the frames of run.zarr are as they were\n"
+    assert process.returncode == 130
     assert nobody_left(process)
+    return out, err
+
+
+def test_ctrl_c_before_a_run_goes_on(start: Start, run_copy: Path) -> None:
+    _, err = stopped_while_reading(start, run_copy, "acquire", "--resume", "run.zarr")
+    assert err == (
+        "error: stopped before a new point: opticalnet acquire --resume run.zarr goes on\n"
+    )
+
+
+def test_ctrl_c_while_a_run_is_read(start: Start, run_copy: Path) -> None:
+    out, err = stopped_while_reading(start, run_copy, "reconstruct", "run.zarr")
+    assert out == ""
+    assert err == "error: stopped; the frames of run.zarr are as they were\n"
     assert [path.name for path in run_copy.parent.iterdir()] == ["run.zarr"]
     assert not (run_copy / "reconstruction").exists()
 

@@ -41,9 +41,12 @@ def test_an_existing_output(
     (tmp_path / "folder" / "notes.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     before = contents(tmp_path)
+    remedy = "choose another --out or remove it"
+    if what == "run":
+        remedy = f"go on with --resume {out}, or choose another --out"
     for rehearsal in ([], ["--dry-run"]):
         outcome = command("acquire", "--sample", mask, "--out", out, *rehearsal)
-        assert f"{out} exists already; choose another --out or remove it" in outcome.error
+        assert f"{out} exists already; {remedy}" in outcome.error
         assert contents(tmp_path) == before
 
 

@@ -227,6 +227,37 @@ def test_killed_again_and_again_nothing_is_lost(
     np.testing.assert_array_equal(zarr.open_group(run, mode="r")["frames"][:], whole)
 
 
+BEFORE_ITS_FIRST_FRAME = """
+import os, signal, sys
+import opticalnet
+from acquisition.observer import SilentObserver
+
+class Kills(SilentObserver):
+    def checked(self, checks):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+opticalnet.acquire(sys.argv[1], out=sys.argv[2], instrument="simulated-still", observer=Kills())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_run_that_was_killed_before_its_first_frame_goes_on(
+    mask: str, start: Start, command: Command, tmp_path: Path
+) -> None:
+    run = tmp_path / "run.zarr"
+    process = start(mask, run, command=(sys.executable, "-c", BEFORE_ITS_FIRST_FRAME))
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == -signal.SIGKILL, err
+    assert taken(run) == 0
+    again = command("acquire", "--sample", mask, "--out", run)
+    assert f"go on with --resume {run}, or choose another --out" in again.error
+    assert command("acquire", "--resume", run).code == 0
+    opticalnet.acquire(mask, out=tmp_path / "whole.zarr", instrument="simulated-still")
+    whole, parts = (zarr.open_group(one, mode="r") for one in (tmp_path / "whole.zarr", run))
+    assert taken(run) == 100
+    np.testing.assert_array_equal(parts["frames"][:], whole["frames"][:])
+
+
 def acknowledged(run: Path) -> int:
     """Points of a run that may not even be there yet."""
     try:
