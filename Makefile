@@ -20,9 +20,10 @@ test: export OMP_NUM_THREADS = 1
 test: .venv/installed-test
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-# 100,000 points in a storm; `make test` has a short one.
+# 100,000 points in a storm, and a sample that jumps; `make test` has a short one.
 soak: .venv/installed-test
 	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python benchmarks/soak_drift.py
 
 # Trains the two networks that ship, side by side, a core each; once stopped, goes on.
 weights: .venv/installed-test

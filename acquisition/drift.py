@@ -216,8 +216,7 @@ class DriftWatch:
             f"the landmark is lost before line {line}: expected a chi-squared up to"
             f" {self._schedule.max_chi_squared:g}, got {seen.chi_squared:.1f} and none better"
             f" within {1000 * REACH_UM:.0f} nm; check focus and laser, or raise"
-            " --max-chi-squared: going on, it is learnt anew, and no frame from here on tells"
-            " where the sample was"
+            " --max-chi-squared; going on, frames are marked as displaced"
         )
         self._learn_anew()
 

@@ -189,11 +189,14 @@ class _Scan:
 
     def _take_again(self) -> None:
         """Take once more what failed, and what looks wrong beside its neighbours."""
-        failed = set(np.flatnonzero(self.status == Status.INVALID).tolist())
-        columns = self._plan.columns
-        for index in sorted(failed | self._suspect):
-            self._take_all([self._plan.point(*divmod(index, columns))])
-            self._stopping.check(StopLevel.LINE)
+        again = set(np.flatnonzero(self.status == Status.INVALID).tolist()) | self._suspect
+        done: set[int] = set()
+        while left := sorted(again - done):
+            for index in left:
+                self._take_all([self._plan.point(*divmod(index, self._plan.columns))])
+                self._stopping.check(StopLevel.LINE)
+            done.update(left)
+            again |= self._suspect  # what is bright now may stand beside what is black
 
     def _further_looks(self) -> int:
         """Return how many more looks at points in doubt there are to be."""

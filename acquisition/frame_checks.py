@@ -21,6 +21,7 @@ _BLACK_E: Final = 1.0
 """Photo-electrons per pixel, on average."""
 _BRIGHT_E: Final = 12.0
 _SATURATED_SHARE: Final = 1e-3
+_STEADY_SHARE: Final = 0.5
 _REMEMBERED: Final = 8
 
 
@@ -79,6 +80,16 @@ class FrameChecks:
                 f" {light_e:.1f}; check laser and shutter"
             )
         self.remember(point, image)
+
+    def check_steady(self, images: Image) -> None:
+        """Raise ``LightLost`` if the light goes while images of one place, (n, y, x), come."""
+        means_e = [self._mean_e(image) for image in images]
+        darkest_e, brightest_e = min(means_e), max(means_e)
+        if brightest_e > _BLACK_E and darkest_e < _STEADY_SHARE * brightest_e:
+            raise LightLost(
+                f"camera: expected the same light in all frames of a look, got {darkest_e:.1f}"
+                f" to {brightest_e:.1f} electrons per pixel; check laser and shutter"
+            )
 
     def remember(self, point: ScanPoint, image: Image) -> None:
         """Know of a good frame that was taken before."""

@@ -103,14 +103,17 @@ class Surveyor:
 
     def learn(self, place_um: Place, drift_um: Place) -> Dither:
         """Look at a landmark from places around it, with the sample displaced by so much."""
-        offsets_um, images = [], []
+        looks = []
         for offset_um in dither_um(len(place_um)):
             try:
-                images.append(self.look(total(place_um, drift_um, offset_um), drift_um))
+                seen = self.look(total(place_um, drift_um, offset_um), drift_um)
             except DeviceError as error:
                 self._log.warning(f"a look at the landmark is missing: {error}")
             else:
-                offsets_um.append(offset_um)
+                looks.append((offset_um, seen))
+        if lit := [look for look in looks if self._scanner.checks.is_lit(look[1])]:
+            looks = lit  # a black one beside them is the laser, not the landmark
+        offsets_um, images = [at for at, _ in looks], [seen for _, seen in looks]
         fewest = _FEWEST_IN_FOCUS_TOO if self._home_um else _FEWEST_LOOKS
         if len(images) < fewest:
             raise DeviceError(
@@ -160,7 +163,9 @@ class Surveyor:
         followed_um = drift_um[0], drift_um[1]
         self._scanner.move_and_verify((x_um + lead_um, y_um), followed_um)
         self._scanner.move_and_verify((x_um, y_um), followed_um)
-        return self._scanner.snap_many(frames)
+        images = self._scanner.snap_many(frames)
+        self._scanner.checks.check_steady(images)
+        return images
 
 
 def dither_um(axes: int) -> list[Place]:

@@ -71,7 +71,7 @@ class Scanner:
         self.info = info
         self.instrument = instrument
         self.checks = FrameChecks(info)
-        self.is_lit = False
+        self.is_lit = self._is_reconnected = False
         self._timing = info.instrument.timing
         self._log = log
         self._stopping = stopping
@@ -153,12 +153,19 @@ class Scanner:
             self._move_shutter(on=on)
 
     def is_relit(self) -> bool:
-        """Open the shutter once more; one that does not open is told to stay closed."""
+        """Open the shutter once more; one that does not open is told to stay closed.
+
+        It is connected anew the first time; what holds it closed may last.
+        """
         self._stopping.check()
         try:
             self._move_shutter(on=True)
         except DeviceError as error:
             self._log.info(f"opening it once more: {error}", device="shutter")
+            if not self._is_reconnected:
+                self._is_reconnected = True
+                with self._stopping.breaking(StopLevel.NOW):
+                    self._recovery.reconnect("shutter", self.instrument.shutter)
             self.light(on=False)
         return self.is_lit
 
@@ -167,6 +174,7 @@ class Scanner:
         self.instrument.light(on=on)
         self._watchdog.answered()
         self.is_lit = on
+        self._is_reconnected &= not on
         self._guard.dose.light(self.seconds(), on=on or self.instrument.shutter is None)
 
     def take(self, point: ScanPoint, correction_um: tuple[float, float]) -> Frame:

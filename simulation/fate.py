@@ -33,14 +33,14 @@ class Fate:
     ----------
     counts
         How often each fault has happened.
-    hangs_began_s
-        When each hang began, on the clock of ``time.monotonic``.
+    hangs
+        What hung, and from when on, on the clock of ``time.monotonic``.
     """
 
     def __init__(self, faults: Faults, clock: Clock) -> None:
         self.faults, self.clock = faults, clock
         self.counts: Counter[str] = Counter()
-        self.hangs_began_s: list[float] = []
+        self.hangs: list[tuple[str, float]] = []
         self._streams: dict[str, np.random.Generator] = {}
         self._let_go = threading.Event()
 
@@ -67,7 +67,7 @@ class Fate:
         if not self.hits(name, probability):
             return
         self._let_go.clear()
-        self.hangs_began_s.append(time.monotonic())
+        self.hangs.append((name, time.monotonic()))
         self._let_go.wait(_LONGEST_HANG_S)
         raise DeviceTimeout(f"{name}: let go of, as rehearsed")
 

@@ -232,3 +232,25 @@ class TestDrift:
         assert "landmark: expected some light, got none" in watcher.warnings[0]
         assert [visit.line for visit in watcher.visits] == [0, 2, 4, 6]
         assert all(visit.is_believed for visit in watcher.visits)
+
+    @pytest.mark.parametrize(("images", "looks"), [(2, 25), (8, 23)], ids=["some", "whole"])
+    def test_what_is_dark_teaches_nothing_of_the_landmark(
+        self, plan, make_info, instant, tmp_path, images, looks
+    ):
+        """Learnt in the dark, a landmark would tell wrong positions, and fit them well."""
+        bench = self.bench(instant)
+        snap, random, taken = bench.camera.snap, np.random.default_rng(2), [0]
+        begins = self.LEARNING - 20 * 4  # with a look
+
+        def fails(timeout_s):
+            image, taken[0] = snap(timeout_s), taken[0] + 1
+            if begins < taken[0] <= begins + images:
+                return random.normal(100, 3, image.shape).astype(np.uint16)
+            return image
+
+        bench.camera.snap = fails
+        _, run = run_scan(make_info(plan), bench, tmp_path)
+        learnt = run.dither()
+        assert len(learnt.images) == len(learnt.offsets_um) == looks
+        light = learnt.images.mean(axis=(2, 3))
+        assert light.min() > 0.9 * light.max()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scan_bench import Watcher
+from scan_bench import Watcher, assert_valid_frames_are_where_they_belong
 
 from acquisition.engine import scan
 from acquisition.frame import Status
@@ -38,3 +38,23 @@ def test_a_black_frame_before_a_seam_is_taken_again(make_info, small_plan, insta
         scan(info, instant, writer, Watcher())
     assert np.ptp(Run(path).frames(0)[0])
     assert Run(path).points().valid.all()
+
+
+def test_a_dark_beginning_is_taken_again(make_info, small_plan, instant, tmp_path):
+    """Frames that are black beside black ones are seen once those are bright."""
+    info, path = make_info(small_plan), tmp_path / "run.zarr"
+    snap, taken = instant.camera.snap, []
+
+    def dark_at_first(timeout_s):
+        image = snap(timeout_s)
+        taken.append(None)
+        if len(taken) <= small_plan.columns + 3:
+            image[:] = 100 + len(taken) % 2
+            image[0, 0] = len(taken)
+        return image
+
+    instant.camera.snap = dark_at_first
+    with RunWriter.create(path, info) as writer:
+        scan(info, instant, writer, Watcher())
+    assert Run(path).points().valid.all()
+    assert_valid_frames_are_where_they_belong(Run(path))

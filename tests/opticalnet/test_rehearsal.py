@@ -169,7 +169,7 @@ def test_a_hang_is_an_emergency_and_the_run_goes_on(
     assert len(told) == 1
     assert told[0].startswith(f"{part}: ")
     assert "the device hangs" in told[0]
-    assert fate.counts[f"{part} hang"] == len(fate.hangs_began_s) == 1
+    assert fate.counts[f"{part} hang"] == len(fate.hangs) == 1
     assert whole.stage.stops
     assert not whole.shutter.is_open()
     assert not Run(path).points().valid.all()
