@@ -168,6 +168,7 @@ class _Scan:
         if self._writer is None:
             return
         checks = self._scanner.checks
+        checks.know(self._writer.points)
         for frame in self._writer.frames_there():
             checks.remember(frame.point, frame.image)
         for index in np.flatnonzero(self.status == Status.VALID):

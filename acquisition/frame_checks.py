@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from acquisition.plan import ScanPoint
-from acquisition.store import RunInfo
+from acquisition.store import LATEST, Points, RunInfo
 from configs.errors import DeviceError
 from drivers.protocols import Image
 
@@ -22,7 +22,6 @@ _BLACK_E: Final = 1.0
 _BRIGHT_E: Final = 12.0
 _SATURATED_SHARE: Final = 1e-3
 _STEADY_SHARE: Final = 0.5
-_REMEMBERED: Final = 8
 
 
 class LightLost(DeviceError):
@@ -61,8 +60,12 @@ class FrameChecks:
                 "camera: expected a new image, got one that has come before; check its"
                 " driver and trigger"
             )
-        self._checksums = [*self._checksums[1 - _REMEMBERED :], checksum]
+        self._checksums = [*self._checksums[1 - LATEST :], checksum]
         return image
+
+    def know(self, points: Points) -> None:
+        """Know the latest images of earlier sessions: a camera may hold one still."""
+        self._checksums = [*points.latest_crc32]
 
     def check_light(self, point: ScanPoint, image: Image) -> None:
         """Raise ``DeviceError`` if an image is saturated, or black where it cannot be."""

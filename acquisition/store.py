@@ -6,6 +6,7 @@ A reader believes the journal and ignores whatever else lies there.
 
 import json
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
@@ -27,6 +28,8 @@ from configs.instrument import InstrumentConfig
 from configs.sample import SampleConfig
 from configs.value import Positive, Value
 
+LATEST: Final = 8
+"""Frames of which a camera may hold one still, and deliver it once more."""
 FORMAT: Final = "opticalnet-run-2"
 
 
@@ -80,6 +83,8 @@ class Points:
         (scan,), checksum of the pixels.
     repeats
         Further looks at points, by their place in ``repeats/frames``.
+    latest_crc32
+        Checksums of the latest good frames, in the order in which they were acknowledged.
     """
 
     def __init__(self, count: int) -> None:
@@ -89,9 +94,12 @@ class Points:
         }
         self.crc32 = np.zeros(count, np.int64)
         self.repeats: dict[int, PointRecord] = {}
+        self.latest_crc32: deque[int] = deque(maxlen=LATEST)
 
     def note(self, record: PointRecord) -> None:
         """Enter a record of the journal."""
+        if record.status is Status.VALID:
+            self.latest_crc32.append(record.crc32)
         if record.repeat is not None:
             self.repeats[record.repeat] = record
             return

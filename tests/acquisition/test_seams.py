@@ -6,6 +6,7 @@ from scan_bench import Watcher, assert_valid_frames_are_where_they_belong
 
 from acquisition.engine import scan
 from acquisition.frame import Status
+from acquisition.plan import FinishSchedule
 from acquisition.store import Run
 from acquisition.writer import RunWriter
 
@@ -57,4 +58,39 @@ def test_a_dark_beginning_is_taken_again(make_info, small_plan, instant, tmp_pat
     with RunWriter.create(path, info) as writer:
         scan(info, instant, writer, Watcher())
     assert Run(path).points().valid.all()
+    assert_valid_frames_are_where_they_belong(Run(path))
+
+
+@pytest.mark.parametrize("left", [60, 20])
+def test_an_image_of_an_earlier_session_is_no_frame_of_this_one(
+    make_info, small_plan, instant, tmp_path, left
+):
+    """A camera may hold one still, of a point or of a further look at one."""
+    plan = small_plan.model_copy(update={"finish": FinishSchedule(share=0.5)})
+    info, path, held = make_info(plan), tmp_path / "run.zarr", []
+    snap = instant.camera.snap
+
+    class Stops(Watcher):
+        def frame(self, frame):
+            super().frame(frame)
+            if len(self.frames) == left + 10:
+                raise KeyboardInterrupt
+
+    def holds(timeout_s):
+        held.append(snap(timeout_s))
+        return held[-1]
+
+    def doubts():
+        return np.random.default_rng(1).random((plan.rows, plan.columns))
+
+    instant.camera.snap = holds
+    with pytest.raises(KeyboardInterrupt), RunWriter.create(path, info) as writer:
+        scan(info, instant, writer, Stops(), doubts)
+    instant.camera.snap = lambda timeout_s: held.pop() if held else snap(timeout_s)
+    del held[:-1]
+    watcher = Watcher()
+    with RunWriter(Run(path)) as writer:
+        scan(info, instant, writer, watcher, doubts)
+    assert not held
+    assert [frame.attempts for frame in watcher.frames[:2]] == [2, 1]
     assert_valid_frames_are_where_they_belong(Run(path))
