@@ -5,72 +5,25 @@ from collections import namedtuple
 from dataclasses import replace
 
 import pytest
+from guard_bench import Notes, WarmCamera
 
-import acquisition.guard
 from acquisition import patience
 from acquisition.engine import scan
 from acquisition.guard import Guard
-from acquisition.observer import SilentObserver
 from acquisition.store import Run
 from acquisition.writer import RunWriter
 from configs.errors import AcquisitionError, DeviceError, LimitError
 from configs.instrument import Limits, Travel
-from simulation.instant import InstantStage, PositionCamera
+from simulation.instant import InstantStage
 from simulation.shutter import SimulatedShutter
 
 Usage = namedtuple("Usage", "total used free")
-
-
-class Notes(SilentObserver):
-    """Keeps what a scan says, and does something at some frame."""
-
-    def __init__(self, at=None, action=None):
-        self.warnings, self.pauses, self.checks, self.count = [], [], [], 0
-        self._at, self._action = at, action
-
-    def checked(self, checks):
-        self.checks = checks
-
-    def frame(self, frame):
-        self.count += 1
-        if self.count == self._at:
-            self._action()
-
-    def warning(self, message):
-        self.warnings.append(message)
-
-    def paused(self, reason):
-        self.pauses.append(reason)
-        return False
-
-
-class WarmCamera(PositionCamera):
-    """Takes its time, and says how warm it is."""
-
-    def __init__(self, stage, clock):
-        super().__init__(stage)
-        self._clock, self.degrees_c = clock, iter(())
-        self.now_c = 20.0
-
-    def snap(self, timeout_s):
-        self._clock.sleep(0.01)
-        return super().snap(timeout_s)
-
-    def temperature_c(self):
-        self.now_c = next(self.degrees_c, self.now_c)
-        return self.now_c
 
 
 @pytest.fixture
 def bench(instant):
     camera = WarmCamera(instant.stage, instant.clock)
     return replace(instant, camera=camera, shutter=SimulatedShutter())
-
-
-@pytest.fixture
-def always(monkeypatch):
-    """Look at everything before every point, whatever the time."""
-    monkeypatch.setattr(acquisition.guard, "_LOOK_EVERY_S", 0.0)
 
 
 def test_everything_is_looked_at_before_the_first_move(make_info, small_plan, bench, tmp_path):
@@ -296,80 +249,6 @@ def test_a_silent_device_is_asked_again_at_first(make_info, small_plan, bench, t
         with pytest.raises(LimitError, match=r"temperature of the camera: .*got none"):
             scan(info, bench, None, Notes())
         assert bench.stage.moves == 0
-
-
-def test_a_silent_shutter_is_connected_anew_before_the_first_move(make_info, small_plan, bench):
-    class Mute(SimulatedShutter):
-        is_dead = True
-
-        def is_open(self):
-            if self.is_dead:
-                raise DeviceError("shutter: expected an answer, got none")
-            return super().is_open()
-
-        def reconnect(self):
-            self.is_dead = False
-
-    info = make_info(small_plan)
-    bench = replace(bench, shutter=Mute())
-    bench.shutter.reconnect = lambda: None
-    with pytest.raises(LimitError, match="shutter: expected closed, got shutter: expected an"):
-        scan(info, bench, None, Notes())
-    assert bench.stage.moves == 0
-    assert scan(info, replace(bench, shutter=Mute()), None, Notes()).valid == 63
-
-
-class Interlock(SimulatedShutter):
-    """Closes the beam by itself, and does not open so many times."""
-
-    refusals_left = 0
-
-    def trip(self, refusals):
-        self.set_open(False)
-        self.refusals_left = refusals
-
-    def set_open(self, is_open):
-        self.refusals_left -= is_open
-        super().set_open(is_open and self.refusals_left < 0)
-
-
-def test_a_shutter_that_closes_by_itself_is_opened_again(make_info, small_plan, bench, always):
-    bench = replace(bench, shutter=Interlock())
-    notes = Notes(20, lambda: bench.shutter.trip(5))
-    assert scan(make_info(small_plan), bench, None, notes).valid == 63
-    assert notes.count == 63, "none was taken in the dark"
-    assert notes.warnings == [
-        "shutter: expected open, got closed; see what has closed it; waiting",
-        "all is well again",
-    ]
-    assert not notes.pauses
-
-
-def test_one_that_stays_closed_ends_the_scan(make_info, small_plan, bench, always):
-    bench = replace(bench, shutter=Interlock())
-    notes = Notes(20, lambda: bench.shutter.trip(10**6))
-    with pytest.raises(AcquisitionError, match=r"shutter: expected open, got closed.* 600 s"):
-        scan(make_info(small_plan), bench, None, notes)
-    assert notes.count == 20
-
-
-def test_a_shutter_that_opens_by_itself_ends_the_scan(make_info, small_plan, bench, always):
-    def warm():
-        bench.camera.now_c = 31.0
-        say = bench.camera.temperature_c
-
-        def open_by_hand():
-            bench.shutter.set_open(not bench.shutter.is_open())
-            return say()
-
-        bench.camera.temperature_c = open_by_hand
-
-    notes = Notes(20, warm)
-    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
-    with pytest.raises(AcquisitionError, match="shutter: expected closed, got open; close it"):
-        scan(info, bench, None, notes)
-    assert not bench.shutter.is_open()
-    assert not notes.pauses
 
 
 def test_room_is_waited_for_all_night_and_told_now_and_then(
