@@ -2,11 +2,10 @@
 
 A point that cannot be taken is tried again, then marked invalid and left for the end; its
 neighbours keep their places. Whatever ends the scan, the stage is stopped, the shutter
-closed, and everything taken is on disk.
+closed, and everything taken is on disk; see ``acquisition.parking``.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -19,9 +18,10 @@ from acquisition.drift import DriftWatch
 from acquisition.frame import Dither, Frame, LandmarkVisit, Status
 from acquisition.frame_checks import LightLost
 from acquisition.guard import DoseReached, Guard, require
-from acquisition.instrument import Instrument, make_safe
+from acquisition.instrument import Instrument
 from acquisition.log import ScanLog
 from acquisition.observer import Observer
+from acquisition.parking import left_safe
 from acquisition.patience import Patience
 from acquisition.plan import ScanPoint
 from acquisition.scanner import Scanner
@@ -30,7 +30,6 @@ from acquisition.store import RunInfo
 from acquisition.watchdog import Watchdog
 from acquisition.writer import RunWriter
 
-_SAFE_WITHIN_S: Final = 5.0
 _FINISH_ROUNDS: Final = 3
 """What is still in doubt after one gets more in the next."""
 
@@ -87,52 +86,23 @@ def scan(
     guard = Guard(info, instrument, out or path)
     observer.begin(info, iter(()) if writer is None else writer.frames_there())
     stopping, log = Stopping(), ScanLog(observer.warning)
-    with (
-        log.kept_in(path),
-        Watchdog(instrument, stopping, path, log) as watchdog,
-        _left_safe(instrument, log, watchdog),
-    ):
-        latest_s = 0.0 if writer is None else writer.points.latest_s
-        began_s = instrument.clock.now() - latest_s
+    latest_s = 0.0 if writer is None else writer.points.latest_s
+    began_s = instrument.clock.now() - latest_s
+    with log.kept_in(path), Watchdog(instrument, stopping, path, log) as watchdog:
         scanner = Scanner(info, instrument, log, stopping, watchdog, guard, began_s)
-        checks = scanner.look_first(
-            1.0 if writer is None else 1 - float(writer.points.taken.mean())
-        )
-        observer.checked(checks)
-        require(checks, log)
-        if writer is not None:
-            guard.dose.recall(writer.records_there(), *writer.landmark_there())
-        session = _Scan(scanner, guard, writer, observer, log, stopping)
-        log.info(f"{len(info.plan)} points, {(session.status != Status.PENDING).sum()} there")
-        try:
+        with left_safe(scanner, stopping, log, watchdog):
+            missing = 1.0 if writer is None else 1 - float(writer.points.taken.mean())
+            checks = scanner.look_first(missing)
+            observer.checked(checks)
+            require(checks, log)
+            if writer is not None:
+                guard.dose.recall(writer.records_there(), *writer.landmark_there())
+            session = _Scan(scanner, guard, writer, observer, log, stopping)
             session.run(doubts)
-        finally:
-            scanner.park()
-        taken, valid = session.status != Status.PENDING, session.status == Status.VALID
-        counts = int(taken.sum()), int(valid.sum())
-        summary = ScanSummary(*counts, scanner.seconds(), guard.dose.most_j_per_cm2())
-        dose = f"{summary.dose_j_per_cm2:.3g} J/cm2 at most"
-        log.info(f"{summary.valid} of {summary.points} points valid, {dose}")
-        return summary
-
-
-@contextmanager
-def _left_safe(instrument: Instrument, log: ScanLog, watchdog: Watchdog) -> Iterator[None]:
-    """Stop what moves and close the shutter, whatever has happened and happens meanwhile."""
-    try:
-        yield
-    except BaseException as error:
-        log.info(f"ended by {type(error).__name__}: {error}")
-        raise
-    finally:
-        watchdog.answered()
-        problems = make_safe(instrument, _SAFE_WITHIN_S)
-        for problem in problems:
-            log.warning(problem)
-        if not problems:
-            focus = ", focus stopped" if instrument.focus else ""
-            shutter = ", shutter closed" if instrument.shutter else ""
-            log.info(f"stage stopped{focus}{shutter}")
+            summary = session.summary()
+            dose = f"{summary.dose_j_per_cm2:.3g} J/cm2 at most"
+            log.info(f"{summary.valid} of {summary.points} points valid, {dose}")
+            return summary
 
 
 class _Scan:
@@ -163,8 +133,19 @@ class _Scan:
             scanner, writer, observer, log, stopping, lambda: self._correction_um
         )
 
+    def summary(self) -> ScanSummary:
+        """Return what has come of it so far."""
+        return ScanSummary(
+            points=int((self.status != Status.PENDING).sum()),
+            valid=int((self.status == Status.VALID).sum()),
+            seconds=self._scanner.seconds(),
+            dose_j_per_cm2=self._guard.dose.most_j_per_cm2(),
+        )
+
     def run(self, doubts: Doubts | None) -> None:
         """Take what is missing, again what failed, and again what is in doubt."""
+        there = int((self.status != Status.PENDING).sum())
+        self._log.info(f"{len(self._plan)} points, {there} there")
         looks = 0 if doubts is None else self._further_looks()
         self._recall()
         if (self.status == Status.VALID).all() and not (looks or self._suspect):

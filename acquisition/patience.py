@@ -135,24 +135,28 @@ class Patience:
     def _wait_until(
         self, is_well: Callable[[], bool], reason: str, *, without_end: bool = False
     ) -> None:
-        """Wait; without end on the wall's clock, by which disks live, else by the scan's."""
-        self._log.warning(
-            f"{reason}; " + ("the scan goes on by itself then" if without_end else "waiting")
-        )
-        waited_s = 0.0
+        """Return once all is well; ask whether to go on after long waiting, if it may end."""
+        first = "the scan goes on by itself then" if without_end else "waiting"
+        self._log.warning(f"{reason}; {first}")
+        waited_s = told_s = 0.0
         while not is_well():
             self._stopping.check(StopLevel.LINE)
-            if without_end:
-                if waited_s >= _TELL_EVERY_S:
-                    self._log.warning(f"{reason}, and so for {waited_s:.0f} s")
-                    waited_s = 0.0
-                self._stopping.wait(_FULL_DISK_PERIOD_S)
-                waited_s += _FULL_DISK_PERIOD_S
-                continue
-            if waited_s >= self._limits.wait_s:
-                self.pause(f"{reason}, and so for {waited_s:.0f} s")
+            told = f"{reason}, and so for {waited_s:.0f} s"
+            if without_end and waited_s >= told_s + _TELL_EVERY_S:
+                self._log.warning(told)
+                told_s = waited_s
+            elif not without_end and waited_s >= self._limits.wait_s:
+                self.pause(told)
                 waited_s = 0.0
-            with self._stopping.breaking(StopLevel.LINE):
-                self._clock.sleep(_WAITING_PERIOD_S)
-            waited_s += _WAITING_PERIOD_S
+            waited_s += self._wait_for_room() if without_end else self._wait_a_moment()
         self._log.warning("the disk takes frames again" if without_end else "all is well again")
+
+    def _wait_for_room(self) -> float:
+        """Wait on the wall's clock, by which disks live; return how long."""
+        self._stopping.wait(_FULL_DISK_PERIOD_S)
+        return _FULL_DISK_PERIOD_S
+
+    def _wait_a_moment(self) -> float:
+        with self._stopping.breaking(StopLevel.LINE):
+            self._clock.sleep(_WAITING_PERIOD_S)
+        return _WAITING_PERIOD_S

@@ -16,10 +16,10 @@ from acquisition.log import ScanLog
 from acquisition.motion import ANSWER_S, Motion, within_limits
 from acquisition.plan import ScanPoint
 from acquisition.recovery import OPEN_S, Recovery
-from acquisition.stopping import StopLevel, Stopping, Terminated
+from acquisition.stopping import StopLevel, Stopping
 from acquisition.store import RunInfo
 from acquisition.watchdog import Watchdog
-from configs.errors import AcquisitionError, DeviceError
+from configs.errors import DeviceError
 from drivers.protocols import Image
 
 Result = TypeVar("Result")
@@ -340,26 +340,23 @@ class Scanner:
         self._focus_holds = self.instrument.focus is None
         self._recovery.recover()
 
-    def park(self) -> None:
-        """Bring the drives back to where they were found, in the dark; not in an emergency.
+    def go_back(self) -> tuple[float, ...] | None:
+        """Bring the drives to where they were found, or as near as their limits allow.
 
-        Whoever asks for more haste meanwhile gets it. What fails is told.
+        Returns
+        -------
+        tuple of float, or None
+            Where they are now, (x, y) or (x, y, z), um; ``None`` if they had not moved.
         """
-        if self.found_um is None or self._stopping.level == StopLevel.EMERGENCY:
-            return
+        if self.found_um is None:
+            return None
         x_um, y_um, *z_um = self.found_um
-        try:
-            with self._stopping.breaking(StopLevel(self._stopping.level + 1)):
-                self.light(on=False)
-                self.instrument.stage.stop()
-                self._motion.move(within_limits(self.instrument.stage, x_um, y_um))
-                if z_um:
-                    self.move_focus(z_um[0])
-        except (DeviceError, AcquisitionError, KeyboardInterrupt, Terminated) as error:
-            said = str(error) or "stopped"
-            self._log.warning(f"not parked where it was found, {self.found_um} um: {said}")
-        else:
-            self._log.info("parked")
+        place_um = within_limits(self.instrument.stage, x_um, y_um)
+        readback_um: tuple[float, ...] = self.move_and_verify(place_um, (0.0, 0.0))
+        if self.instrument.focus is not None:
+            self._focus_holds = False  # it has been stopped since
+            self.move_focus(float(np.clip(z_um[0], *self.instrument.focus.limits_um)))
+        return readback_um if self.focus_um is None else (*readback_um, self.focus_um)
 
     def given_up(
         self, point: ScanPoint, correction_um: tuple[float, float], reason: str

@@ -105,15 +105,18 @@ class Stopping:
         finally:
             self._breaks_at = before
 
+    @property
+    def breaks_off(self) -> bool:
+        """Whether what the scan is doing is to be broken off."""
+        return self._breaks_at is not None and self.level >= self._breaks_at
+
     def break_off(self) -> None:
         """Raise in whatever the scan is doing, if it may be broken off.
 
         What tidies up on the way out is left in peace for a moment.
         """
         now_s = time.monotonic()
-        if self._breaks_at is None or now_s < self._broken_off_s + _PEACE_S:
-            return
-        if self.level >= self._breaks_at:
+        if self.breaks_off and now_s >= self._broken_off_s + _PEACE_S:
             self._broken_off_s = now_s
             self.check(StopLevel.LINE)
 

@@ -128,7 +128,7 @@ class Watchdog:
     def _answer(self) -> None:
         """Say, once each, what has been asked; see to it in an emergency."""
         level = self._stopping.level
-        if level >= StopLevel.NOW and self._call is not None:
+        if self._stopping.breaks_off:  # another thread may have had the signal
             self._wake()
         if level == self._heard:
             return

@@ -105,7 +105,9 @@ class MicroManagerCamera:
         name = self._temperature_property
         if name is None:
             return None
-        text = self._session.run("say its temperature", lambda c: c.getProperty(LABEL, name))
+        text = self._session.run(
+            "say its temperature", lambda core: core.getProperty(LABEL, name), ANSWER_S
+        )
         try:
             return float(text)
         except ValueError as error:

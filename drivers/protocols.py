@@ -1,12 +1,13 @@
 """What the scan knows of devices: small protocols, one verb a method.
 
 A driver is open when its constructor returns and closed for good after ``close``,
-which may be called twice. Blocking calls raise ``DeviceTimeout`` when their
-deadline passes. Every driver raises ``DeviceError`` or a subclass and nothing else.
+which may be called twice. Blocking calls, constructors among them, raise ``DeviceTimeout``
+when their deadline passes. Every driver raises ``DeviceError`` or a subclass and nothing else.
 
 Calls come from one thread, but for those that make an instrument safe: ``stop`` of a stage
 or a focus drive and the methods of a shutter may come from another at any time, also while a
-call hangs, and then do their work at once.
+call hangs, and then do their work at once. The last call, ``close``, may come from another
+thread too.
 """
 
 from dataclasses import dataclass

@@ -49,10 +49,10 @@ def interruptible(stopped: Callable[[], str]) -> Iterator[None]:
     previous = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
-    except KeyboardInterrupt:
-        fail(stopped(), 130)
-    except _Terminated:
-        fail(stopped(), 143)
+    except KeyboardInterrupt as error:
+        fail("; ".join([stopped(), *getattr(error, "__notes__", ())]), 130)
+    except _Terminated as error:
+        fail("; ".join([stopped(), *getattr(error, "__notes__", ())]), 143)
     finally:
         signal.signal(signal.SIGTERM, previous)
 

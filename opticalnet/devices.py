@@ -39,8 +39,8 @@ from simulation.stage import SimulatedStage
 from simulation.streams import Stream, numpy_stream
 from simulation.world import World
 
-_CLOSE_S: Final = 10.0
-"""Drivers wait less for their devices: who takes longer hangs."""
+_CLOSE_S: Final = 30.0
+"""Drivers wait less for their devices, but at the end of a long exposure."""
 
 TruePosition = Callable[[], tuple[float, float]]
 

@@ -1,5 +1,7 @@
 """The scan engine: never a wrong frame as good, never a shifted one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scan_bench import Trouble, Watcher, assert_valid_frames_are_where_they_belong, run_scan
@@ -11,7 +13,7 @@ from acquisition.plan import ScanPlan
 from acquisition.store import Run
 from configs.errors import AcquisitionError, DeviceError, DeviceTimeout, LimitError
 from configs.instrument import Travel
-from simulation.instant import InstantStage, PositionCamera
+from simulation.instant import InstantFocus, InstantStage, PositionCamera
 
 
 def test_every_point_is_taken_where_it_belongs(info, instant, tmp_path):
@@ -156,6 +158,16 @@ def test_a_plan_beyond_the_travel_moves_nothing(make_info, instant):
     with pytest.raises(LimitError, match="nothing moved"):
         scan(make_info(plan), instrument, None, Watcher())
     assert stage.moves == 0
+
+
+@pytest.mark.parametrize(("device", "method"), [("camera", "configure"), ("focus", "position")])
+def test_devices_that_fail_to_get_ready_are_tried_again(info, instant, device, method):
+    instrument = replace(instant, focus=InstantFocus((0.0, 100.0)))
+    target = getattr(instrument, device)
+    calls = {0, 1} if device == "camera" else {1, 2}  # the first is the look at its limits
+    setattr(target, method, Trouble(getattr(target, method), calls, DeviceTimeout("late")))
+    assert scan(info, instrument, None, Watcher()).valid == 63
+    assert instant.stage.stops >= 2
 
 
 def test_a_scan_that_fails_before_its_first_frame_leaves_nothing(info, instant, tmp_path):

@@ -1,77 +1,29 @@
 """Limits: looked at before the first move and while the scan goes on."""
 
-import itertools
-import math
 import shutil
 from collections import namedtuple
 from dataclasses import replace
 
 import pytest
+from guard_bench import Notes, WarmCamera
 
-import acquisition.guard
+from acquisition import patience
 from acquisition.engine import scan
 from acquisition.guard import Guard
-from acquisition.observer import SilentObserver
 from acquisition.store import Run
 from acquisition.writer import RunWriter
 from configs.errors import AcquisitionError, DeviceError, LimitError
 from configs.instrument import Limits, Travel
-from simulation.instant import InstantStage, PositionCamera
+from simulation.instant import InstantStage
 from simulation.shutter import SimulatedShutter
 
 Usage = namedtuple("Usage", "total used free")
-
-
-class Notes(SilentObserver):
-    """Keeps what a scan says, and does something at some frame."""
-
-    def __init__(self, at=None, action=None):
-        self.warnings, self.pauses, self.checks, self.count = [], [], [], 0
-        self._at, self._action = at, action
-
-    def checked(self, checks):
-        self.checks = checks
-
-    def frame(self, frame):
-        self.count += 1
-        if self.count == self._at:
-            self._action()
-
-    def warning(self, message):
-        self.warnings.append(message)
-
-    def paused(self, reason):
-        self.pauses.append(reason)
-        return False
-
-
-class WarmCamera(PositionCamera):
-    """Takes its time, and says how warm it is."""
-
-    def __init__(self, stage, clock):
-        super().__init__(stage)
-        self._clock, self.degrees_c = clock, iter(())
-        self.now_c = 20.0
-
-    def snap(self, timeout_s):
-        self._clock.sleep(0.01)
-        return super().snap(timeout_s)
-
-    def temperature_c(self):
-        self.now_c = next(self.degrees_c, self.now_c)
-        return self.now_c
 
 
 @pytest.fixture
 def bench(instant):
     camera = WarmCamera(instant.stage, instant.clock)
     return replace(instant, camera=camera, shutter=SimulatedShutter())
-
-
-@pytest.fixture
-def always(monkeypatch):
-    """Look at everything before every point, whatever the time."""
-    monkeypatch.setattr(acquisition.guard, "_LOOK_EVERY_S", 0.0)
 
 
 def test_everything_is_looked_at_before_the_first_move(make_info, small_plan, bench, tmp_path):
@@ -119,6 +71,7 @@ def test_a_disk_that_fills_is_waited_for_in_the_dark(
     make_info, small_plan, bench, tmp_path, monkeypatch, always
 ):
     info, seen = make_info(small_plan), []
+    monkeypatch.setattr(patience, "_FULL_DISK_PERIOD_S", 0.01)
     free_bytes = iter([10**6] * 4)
 
     def usage(path):
@@ -192,25 +145,6 @@ def test_a_dose_that_is_not_known_is_not_exceeded(make_info, small_plan, bench):
     info = make_info(small_plan, limits=Limits(dose_j_per_cm2=10.0))
     with pytest.raises(LimitError, match="for want of the beam's power"):
         scan(info, bench, None, Notes())
-
-
-def test_long_moves_go_in_steps(make_info, small_plan, bench):
-    places = []
-    move_to = bench.stage.move_to
-
-    def noted(x_um, y_um):
-        places.append((bench.clock.now(), x_um, y_um))
-        move_to(x_um, y_um)
-
-    bench.stage.move_to = noted
-    info = make_info(small_plan, limits=Limits(speed_um_per_s=5.0))
-    assert scan(info, bench, None, Notes()).valid == 63
-    steps = [
-        (math.hypot(x - x_before, y - y_before), t - t_before)
-        for (t_before, x_before, y_before), (t, x, y) in itertools.pairwise(places)
-    ]
-    assert max(step for step, _ in steps) <= 5.0 * 0.05 + 1e-9
-    assert sum(step for step, _ in steps if step > 0.2) > 5, "lines are 1.4 um long"
 
 
 def test_a_focus_drive_out_of_its_range_is_told(make_info, small_plan, bench):
@@ -290,73 +224,74 @@ def test_a_camera_that_does_not_say_how_warm_it_is_is_connected_anew(
     assert not notes.pauses
 
 
-def test_a_shutter_that_closes_by_itself_is_opened_again(info, bench, tmp_path, always):
-    notes = Notes(20, lambda: bench.shutter.set_open(False))
-    with RunWriter.create(tmp_path / "run.zarr", info) as writer:
-        summary = scan(info, bench, writer, notes)
-    assert summary.valid == 63
-    assert any("shutter: expected open, got closed" in warning for warning in notes.warnings)
+class MuteCamera(WarmCamera):
+    """Does not say how warm it is, so many times."""
 
+    def __init__(self, stage, clock, times):
+        super().__init__(stage, clock)
+        self.times_left = times
 
-def test_a_shutter_that_opens_by_itself_ends_the_scan(
-    make_info, small_plan, bench, tmp_path, always
-):
-    class Leaky(SimulatedShutter):
-        """Opens as soon as it is dark for a reason."""
-
-        def is_open(self):
-            is_open = super().is_open()
-            if not is_open and self.lets_go:
-                self.lets_go -= 1
-                if not self.lets_go:
-                    self.set_open(True)
-            return is_open
-
-        lets_go = 0
-
-    shutter = Leaky()
-    bench = replace(bench, shutter=shutter)
-    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
-
-    def warm():
-        shutter.lets_go = 2
-        bench.camera.now_c = 60.0
-
-    with (
-        RunWriter.create(tmp_path / "run.zarr", info) as writer,
-        pytest.raises(AcquisitionError, match="shutter: expected closed, got open"),
-    ):
-        scan(info, bench, writer, Notes(20, warm))
-    assert not shutter.is_open()
-
-
-def test_a_silent_device_is_asked_again_at_first(make_info, small_plan, bench, tmp_path):
-    asked = iter([DeviceError("camera: no answer"), DeviceError("camera: no answer")])
-
-    def temperature_c():
-        if (error := next(asked, None)) is not None:
-            raise error
+    def temperature_c(self):
+        self.times_left -= 1
+        if self.times_left >= 0:
+            raise DeviceError("camera: expected an answer, got none")
         return 20.0
 
-    bench.camera.temperature_c = temperature_c
+
+@pytest.mark.parametrize(("times", "is_heard"), [(2, True), (3, False)])
+def test_a_silent_device_is_asked_again_at_first(make_info, small_plan, bench, times, is_heard):
+    camera = MuteCamera(bench.stage, bench.clock, times)
+    bench = replace(bench, camera=camera)
     info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
+    if is_heard:
+        assert scan(info, bench, None, Notes()).valid == 63
+    else:
+        with pytest.raises(LimitError, match=r"temperature of the camera: .*got none"):
+            scan(info, bench, None, Notes())
+        assert bench.stage.moves == 0
+
+
+def test_room_is_waited_for_all_night_and_told_now_and_then(
+    make_info, small_plan, bench, tmp_path, monkeypatch, always
+):
+    monkeypatch.setattr(patience, "_FULL_DISK_PERIOD_S", 0.001)
+    monkeypatch.setattr(patience, "_TELL_EVERY_S", 0.01)
+    free_bytes = iter([10**6] * 35)
+    notes = Notes(
+        20,
+        lambda: monkeypatch.setattr(
+            shutil, "disk_usage", lambda path: Usage(0, 0, next(free_bytes, 10**12))
+        ),
+    )
+    info = make_info(small_plan, limits=Limits(wait_s=0.0))
     with RunWriter.create(tmp_path / "run.zarr", info) as writer:
-        assert scan(info, bench, writer, Notes()).valid == 63
+        assert scan(info, bench, writer, notes).valid == 63
+    assert not notes.pauses
+    first, *again, last = notes.warnings
+    assert first.endswith("the scan goes on by itself then")
+    assert [message.rpartition(", ")[2] for message in again] == ["and so for 0 s"] * 3
+    assert last == "the disk takes frames again"
 
 
-def test_a_stage_that_is_too_fast_takes_no_frames(make_info, small_plan, bench, tmp_path):
-    class Hasty(InstantStage):
-        """Is always elsewhere, at once."""
+def test_room_that_comes_does_not_hide_what_else_is_wrong(
+    make_info, small_plan, bench, tmp_path, monkeypatch, always
+):
+    monkeypatch.setattr(patience, "_FULL_DISK_PERIOD_S", 0.001)
+    free_bytes = iter([10**6] * 5)
 
-        def position(self):
-            x_um, y_um = super().position()
-            return x_um + 40.0 * (self.moves % 2), y_um
+    def fill_and_warm():
+        usage = Usage(0, 0, 0)
+        monkeypatch.setattr(
+            shutil, "disk_usage", lambda path: usage._replace(free=next(free_bytes, 10**12))
+        )
+        bench.camera.now_c = 31.0
 
-    stage = Hasty(bench.stage.limits)
-    bench = replace(bench, stage=stage, camera=WarmCamera(stage, bench.clock))
-    info = make_info(small_plan, limits=Limits(speed_um_per_s=10.0))
-    notes = Notes()
-    with RunWriter.create(tmp_path / "run.zarr", info) as writer:
-        with pytest.raises(AcquisitionError, match="expected at most 10 um/s, got"):
-            scan(info, bench, writer, notes)
-        assert not writer.points.valid.any()
+    notes = Notes(20, fill_and_warm)
+    info = make_info(small_plan, limits=Limits(temperature_c=(0.0, 30.0)))
+    with (
+        RunWriter.create(tmp_path / "run.zarr", info) as writer,
+        pytest.raises(AcquisitionError, match="temperature of the camera"),
+    ):
+        scan(info, bench, writer, notes)
+    assert "disk: expected 50 MB free" in notes.warnings[0]
+    assert "and so for 600 s" in notes.pauses[0]

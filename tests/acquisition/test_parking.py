@@ -1,60 +1,93 @@
-"""What becomes of the drives once a scan is over."""
+"""After a scan the drives are where they were found, unless something is wrong."""
 
 import json
-import time
+import os
+import signal
+import threading
 from dataclasses import replace
 
 import pytest
-from scan_bench import Watcher, run_scan
+from scan_bench import Trouble, Watcher, run_scan
 
+from acquisition.engine import scan
+from acquisition.stopping import Terminated
+from acquisition.writer import RunWriter
 from configs.errors import AcquisitionError, DeviceError
 from configs.instrument import Limits
-from simulation.instant import InstantStage, PositionCamera
+from simulation.instant import InstantFocus
 from simulation.shutter import SimulatedShutter
 
-FOUND_UM = (12.0, 34.0)
-
-
-class Seen(InstantStage):
-    """Notes where it was told to go, and whether it was dark then."""
-
-    def __init__(self, travel, shutter):
-        super().__init__(travel)
-        self._shutter, self.ways = shutter, []
-        self._position_um = FOUND_UM
-
-    def move_to(self, x_um, y_um):
-        self.ways.append(((x_um, y_um), self._shutter.is_open()))
-        super().move_to(x_um, y_um)
+FOUND_UM = (120.0, 80.0)
 
 
 @pytest.fixture
 def bench(instant):
-    shutter = SimulatedShutter()
-    stage = Seen(instant.stage.limits, shutter)
-    return replace(instant, stage=stage, camera=PositionCamera(stage), shutter=shutter)
+    instant.stage.move_to(*FOUND_UM)
+    focus = InstantFocus((0.0, 100.0))
+    focus.move_to(40.0)
+    return replace(instant, shutter=SimulatedShutter(), focus=focus)
 
 
-def said(run):
-    lines = (run.path / "log.jsonl").read_text().splitlines()
-    return [json.loads(line)["message"] for line in lines]
+class Stops(Watcher):
+    """Does something at the 13th frame, and moves the focus drive meanwhile."""
+
+    def __init__(self, bench, action=lambda: None):
+        super().__init__()
+        self._bench, self._action = bench, action
+
+    def frame(self, frame):
+        super().frame(frame)
+        if len(self.frames) == 13:
+            self._bench.focus.move_to(41.0)
+            self._action()
 
 
-def test_the_stage_goes_back_in_the_dark_to_where_it_was_found(info, bench, tmp_path):
-    _, run = run_scan(info, bench, tmp_path)
-    assert bench.stage.ways[-1] == (FOUND_UM, False)
-    assert all(is_open for _, is_open in bench.stage.ways[:-1])
-    said_in_the_end = said(run)[-3:]
-    assert said_in_the_end[0] == "parked"
-    assert said_in_the_end[-1] == "stage stopped, shutter closed"
+def press(number, times=1):
+    def action():
+        for _ in range(times):
+            os.kill(os.getpid(), number)
+
+    return action
 
 
-def test_it_goes_back_no_faster_than_it_may(make_info, small_plan, bench, tmp_path):
-    info = make_info(small_plan, limits=Limits(speed_um_per_s=100.0))
+def events(tmp_path):
+    log = (tmp_path / "run.zarr" / "log.jsonl").read_text().splitlines()
+    return [json.loads(line)["message"] for line in log]
+
+
+def test_after_a_whole_scan_it_is_dark_first_and_then_parked(info, bench, tmp_path):
+    states = []
+    move_to = bench.stage.move_to
+
+    def noted(x_um, y_um):
+        states.append(((x_um, y_um), bench.shutter.is_open()))
+        move_to(x_um, y_um)
+
+    bench.stage.move_to = noted
     run_scan(info, bench, tmp_path)
-    dark = [place for place, is_open in bench.stage.ways if not is_open]
-    assert len(dark) > 10
-    assert dark[-1] == FOUND_UM
+    assert bench.stage.position() == FOUND_UM
+    assert bench.focus.position() == 40.0
+    assert states[-1] == (FOUND_UM, False)
+    assert all(is_open for _, is_open in states[:-1])
+    assert events(tmp_path)[-2:] == [
+        "stage stopped, focus stopped, shutter closed",
+        "parked at (120.000, 80.000, 40.000) um",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "ending"),
+    [
+        (signal.SIGINT, 1, KeyboardInterrupt),
+        (signal.SIGINT, 2, KeyboardInterrupt),
+        (signal.SIGTERM, 1, Terminated),
+    ],
+)
+def test_whoever_stops_a_scan_finds_it_parked(info, bench, tmp_path, number, times, ending):
+    with pytest.raises(ending):
+        run_scan(info, bench, tmp_path, Stops(bench, press(number, times)))
+    assert bench.stage.position() == FOUND_UM
+    assert bench.focus.position() == 40.0
 
 
 def test_a_scan_that_is_broken_off_is_parked_too(info, bench, tmp_path):
@@ -67,35 +100,92 @@ def test_a_scan_that_is_broken_off_is_parked_too(info, bench, tmp_path):
     assert bench.stage.position() == FOUND_UM
 
 
-def test_in_an_emergency_everything_stays_where_it_was_stopped(info, bench, tmp_path):
-    stop = tmp_path / "run.zarr" / "STOP"
+def test_in_an_emergency_all_stays_where_it_was_stopped(info, bench, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_scan(info, bench, tmp_path, Stops(bench, press(signal.SIGINT, 3)))
+    assert bench.stage.position() == info.plan.point(1, 3).target_um
+    assert bench.focus.position() == 41.0
 
-    class Alarmed(Watcher):
-        def frame(self, frame):
-            super().frame(frame)
-            if len(self.frames) == 20:
-                stop.write_text("emergency")
-                end_s = time.monotonic() + 5
-                while not bench.stage.stops:
-                    assert time.monotonic() < end_s, "nobody stopped the stage"
 
-    with pytest.raises(AcquisitionError, match="STOP"):
-        run_scan(info, bench, tmp_path, Alarmed())
+def test_where_devices_fail_all_stays_where_it_was_stopped(info, bench, tmp_path):
+    bench.camera.snap = Trouble(bench.camera.snap, range(20, 1000), DeviceError("no trigger"))
+    with pytest.raises(AcquisitionError, match="no trigger"):
+        run_scan(info, bench, tmp_path)
     assert bench.stage.position() != FOUND_UM
-    assert not bench.shutter.is_open()
 
 
-def test_a_stage_that_does_not_go_back_is_told_and_loses_nothing(info, bench, tmp_path):
-    class Stiff(Seen):
-        def move_to(self, x_um, y_um):
-            if (x_um, y_um) == FOUND_UM:
-                raise DeviceError("stage: does not move")
-            super().move_to(x_um, y_um)
+def test_a_run_that_lacks_nothing_moves_nothing(info, bench, tmp_path):
+    _, run = run_scan(info, bench, tmp_path)
+    moves = bench.stage.moves
+    with RunWriter(run) as writer:
+        scan(info, bench, writer, Watcher())
+    assert bench.stage.moves == moves
 
-    stage = Stiff(bench.stage.limits, bench.shutter)
-    bench = replace(bench, stage=stage, camera=PositionCamera(stage))
+
+def test_parking_keeps_the_limits(make_info, small_plan, bench):
+    """As where a stage is found a little beyond them."""
+    where = bench.stage.position
+    first = iter([(120.0, -0.3)] * 2)  # when found, and before the first step
+    bench.stage.position = lambda: next(first, None) or where()
+    told, move_to = [], bench.stage.move_to
+    bench.stage.move_to = lambda x_um, y_um: (
+        told.append(bench.clock.now()),
+        move_to(x_um, y_um),
+    )
+    info = make_info(small_plan, limits=Limits(speed_um_per_s=50.0))
+    watcher = Watcher()
+    assert scan(info, bench, None, watcher).valid == 63
+    assert where() == (120.0, 0.0)
+    assert watcher.warnings == []
+    parking = told[-40:]
+    assert parking[-1] - parking[0] == pytest.approx(39 * 0.05), "100 um at 50 um/s"
+
+
+def test_parking_that_fails_is_one_warning(info, bench, tmp_path):
+    watcher = Stops(bench, lambda: setattr(bench.focus, "move_to", refuse))
+
+    def refuse(z_um):
+        raise DeviceError("focus: expected it to move, got no answer")
+
+    summary, _ = run_scan(info, bench, tmp_path, watcher)
+    assert summary.valid == 63
+    assert watcher.warnings == ["not parked: focus: expected it to move, got no answer"]
+    assert bench.stage.position() == FOUND_UM
+
+
+def hang_when_parking(bench):
+    """Let the stage hang on its way home; return when it does."""
+    begun, move_to = threading.Event(), bench.stage.move_to
+
+    def move(x_um, y_um):
+        if (x_um, y_um) == FOUND_UM:
+            begun.set()
+            threading.Event().wait(60)
+        move_to(x_um, y_um)
+
+    bench.stage.move_to = move
+    return begun
+
+
+def test_ctrl_c_ends_parking_at_once(info, bench, tmp_path):
+    begun = hang_when_parking(bench)
+    thread = threading.Thread(target=lambda: (begun.wait(60), press(signal.SIGINT)()))
+    thread.start()
+    watcher = Watcher()
+    with pytest.raises(KeyboardInterrupt):
+        run_scan(info, bench, tmp_path, watcher)
+    thread.join()
+    assert "not parked: KeyboardInterrupt" in watcher.warnings
+    assert len(watcher.frames) == 63
+    assert bench.stage.stops == 2, "stopped on the way, too"
+    assert bench.stage.position() != FOUND_UM
+
+
+def test_a_stage_that_hangs_on_its_way_home_is_an_emergency_of_a_whole_scan(
+    info, bench, tmp_path
+):
+    hang_when_parking(bench)
     watcher = Watcher()
     summary, _ = run_scan(info, bench, tmp_path, watcher)
-    assert summary.valid == len(info.plan)
-    (warning,) = watcher.warnings
-    assert "not parked where it was found, (12.0, 34.0) um: stage: does not move" in warning
+    assert summary.valid == 63
+    assert any("not parked: stage: move: expected an answer" in w for w in watcher.warnings)

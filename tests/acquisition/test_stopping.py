@@ -3,14 +3,15 @@
 import dataclasses
 import os
 import signal
+import threading
 import time
 
 import pytest
-from scan_bench import Watcher, assert_valid_frames_are_where_they_belong, run_scan
+from scan_bench import Trouble, Watcher, assert_valid_frames_are_where_they_belong, run_scan
 
 from acquisition.stopping import Terminated
 from acquisition.store import Run
-from configs.errors import AcquisitionError
+from configs.errors import AcquisitionError, DeviceError
 from simulation.shutter import SimulatedShutter
 
 
@@ -128,3 +129,20 @@ def test_nohup_is_heeded(info, instant, tmp_path):
     finally:
         signal.signal(signal.SIGHUP, before)
     assert summary.valid == 63
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows wakes nobody")
+def test_a_file_ends_a_scan_that_somebody_is_asked_about(info, instant, tmp_path):
+    answers = []
+
+    class Absent(Watcher):
+        def paused(self, reason):
+            (tmp_path / "run.zarr" / "STOP").touch()
+            answers.append(threading.Event().wait(10))
+            return True
+
+    instant.camera.snap = Trouble(instant.camera.snap, range(20, 1000), DeviceError("gone"))
+    with pytest.raises(AcquisitionError, match="stopped by the file"):
+        run_scan(info, instant, tmp_path, Absent())
+    assert not answers, "nobody was waited for"
+    assert Run(tmp_path / "run.zarr").points().valid.sum() == 20

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import acquisition.scanner
 from acquisition.engine import scan
 from acquisition.instrument import make_safe
 from acquisition.observer import SilentObserver
@@ -38,6 +39,7 @@ class Hang:
     def __call__(self, *arguments):
         self._left -= 1
         if self._left == 0:
+            self.begun_s = time.monotonic()
             self.begun.set()
             try:
                 self._wait()
@@ -173,3 +175,33 @@ def test_what_was_asked_for_first_is_not_taken_back():
     stopping.ask(StopLevel.LINE, "somebody else")
     with pytest.raises(AcquisitionError, match="the file"):
         stopping.check()
+
+
+def test_a_device_that_hangs_before_the_first_move_is_an_emergency(info, bench, monkeypatch):
+    monkeypatch.setattr(acquisition.scanner, "_LOOK_S", 0.0)
+    bench.shutter.is_open = Hang(bench.shutter.is_open, 1, in_python)
+    with pytest.raises(AcquisitionError, match=r"looking at limits: .*the device hangs"):
+        scan(info, bench, None, SilentObserver())
+    assert bench.stage.stops
+    assert bench.stage.moves == 0
+
+
+def test_who_stops_now_does_not_wait_for_a_reconnection(make_info, small_plan, bench):
+    """Nor for the devices that would be connected anew after it."""
+
+    class Lost:
+        def __call__(self):
+            raise DeviceError("camera: expected it to stop, got no answer")
+
+    bench.camera.snap = Hang(bench.camera.snap, 15, Lost())
+    bench.camera.stop = Lost()
+    hang = Hang(lambda: None, 1, in_python)
+    bench.camera.reconnect = hang
+    seen = []
+    thread = press_ctrl_c(hang, bench, 2, seen)
+    with pytest.raises(KeyboardInterrupt):
+        scan(make_info(small_plan), bench, None, SilentObserver())
+    ended_s = time.monotonic()
+    thread.join()
+    assert hang.begun.is_set()
+    assert ended_s < hang.begun_s + 2

@@ -11,9 +11,13 @@ from functools import partial
 
 import pytest
 
+from acquisition.engine import scan
+from acquisition.instrument import Instrument
+from acquisition.observer import SilentObserver
 from configs.errors import DeviceError, DeviceTimeout, LimitError
 from configs.instrument import (
     GcsStageConfig,
+    Limits,
     MicroManagerStageConfig,
     SimulatedStageConfig,
     Travel,
@@ -24,7 +28,9 @@ from drivers.micromanager import MicroManagerStage
 from drivers.protocols import Clock, XYStage
 from simulation.clock import VirtualClock
 from simulation.gcs_controller import GcsController
+from simulation.instant import PositionCamera
 from simulation.serial_line import DEFAULT_TRANSPORT, SerialLine
+from simulation.shutter import SimulatedShutter
 from simulation.stage import SimulatedStage
 
 TOLERANCE_UM = 0.020
@@ -216,6 +222,17 @@ def test_stop_from_another_thread_halts_a_move_that_is_waited_for(stage, clock):
     assert_at(stage, rest)
     go(stage, (50.0, 60.0))
     assert_at(stage, (50.0, 60.0))
+
+
+def test_a_scan_leaves_it_where_it_was_found(stage, clock, make_info, small_plan):
+    found_um = (90.0, 45.0)
+    go(stage, found_um)
+    plan = small_plan.model_copy(update={"rows": 3, "centre_um": (100.0, 50.0)})
+    limits = Limits(speed_um_per_s=200.0)
+    info = make_info(plan, travel=TRAVEL, limits=limits)
+    instrument = Instrument(stage, PositionCamera(stage), clock, SimulatedShutter())
+    assert scan(info, instrument, None, SilentObserver()).valid == 27
+    assert_at(stage, found_um)
 
 
 def test_closing_twice_is_fine_and_using_it_afterwards_is_not(stage):

@@ -1,6 +1,5 @@
 """Devices that are absent, wrong or die: one clear line, and every device is closed."""
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,11 @@ import opticalnet
 from acquisition.frame import Frame
 from acquisition.observer import SilentObserver
 from acquisition.store import Run
-from configs.errors import DeviceTimeout
 from configs.instrument import Travel
-from configs.toml import load_instrument
 from drivers.clock import WallClock
-from opticalnet import devices
-from simulation.camera import SimulatedCamera
 from simulation.clock import VirtualClock
 from simulation.gcs_controller import GcsController
-from simulation.samples import Sample
 from simulation.serial_line import SerialLine
-from simulation.shutter import SimulatedShutter
 
 pytestmark = pytest.mark.usefixtures("devices_are_closed")
 
@@ -106,29 +99,3 @@ def test_a_line_that_dies_in_mid_scan(place: Path, mask: Path) -> None:
             )
     run = Run(place / "run.zarr")
     assert np.array_equal(np.flatnonzero(run.points().valid), np.arange(12))
-
-
-def test_a_device_that_hangs_while_it_closes_holds_nobody_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    released, closed = threading.Event(), []
-
-    class Stuck(SimulatedCamera):
-        def close(self) -> None:
-            released.wait()
-
-    class Closes(SimulatedShutter):
-        def close(self) -> None:
-            closed.append("shutter")
-
-    monkeypatch.setattr(devices, "SimulatedCamera", Stuck)
-    monkeypatch.setattr(devices, "SimulatedShutter", Closes)
-    monkeypatch.setattr(devices, "_CLOSE_S", 0.05)
-    config = load_instrument("simulated")
-    with (
-        pytest.raises(DeviceTimeout, match=r"expected it closed within 0\.05 s, got no end"),
-        devices.open_instrument(config, Sample("one", np.ones((1, 1))), seed=0),
-    ):
-        pass
-    released.set()
-    assert closed == ["shutter"]

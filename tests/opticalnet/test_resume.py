@@ -178,7 +178,8 @@ def test_the_log_tells_of_every_session(run: Path) -> None:
     messages = [event["message"] for event in events]
     for said in ("100 points, 0 there", "100 points, 13 there"):
         assert said in messages
-    assert messages[-2].startswith("100 of 100 points valid, ")
+    assert messages[-3].startswith("100 of 100 points valid, ")
+    assert messages[-1].startswith("parked at (")
     assert messages.count("stage stopped, shutter closed") == 2
     assert any("ended by _Enough" in message for message in messages)
 
