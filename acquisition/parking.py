@@ -21,14 +21,11 @@ def left_safe(
     """Stop what moves and close the shutter, whatever has happened and happens meanwhile.
 
     The drives are then parked: where they were found, or as near as their limits allow. In
-    an emergency they stay where they were stopped, and so they do where something that is
-    wrong with the instrument or the sample has ended the scan, not a person.
+    an emergency they stay where they were stopped.
     """
-    is_wanted = True
     try:
         yield
     except BaseException as error:
-        is_wanted = stopping.level > StopLevel.NEVER or not isinstance(error, OpticalNetError)
         log.info(f"ended by {type(error).__name__}: {error}")
         raise
     finally:
@@ -40,7 +37,7 @@ def left_safe(
             log.warning(problem)
         if not problems:
             log.info(f"stage stopped{focus}{shutter}")
-            if is_wanted and stopping.level < StopLevel.EMERGENCY:
+            if stopping.level < StopLevel.EMERGENCY:
                 _park(scanner, stopping, log, watchdog)
 
 

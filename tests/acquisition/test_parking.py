@@ -107,11 +107,11 @@ def test_in_an_emergency_all_stays_where_it_was_stopped(info, bench, tmp_path):
     assert bench.focus.position() == 41.0
 
 
-def test_where_devices_fail_all_stays_where_it_was_stopped(info, bench, tmp_path):
+def test_a_scan_that_a_device_has_ended_is_parked_too(info, bench, tmp_path):
     bench.camera.snap = Trouble(bench.camera.snap, range(20, 1000), DeviceError("no trigger"))
     with pytest.raises(AcquisitionError, match="no trigger"):
         run_scan(info, bench, tmp_path)
-    assert bench.stage.position() != FOUND_UM
+    assert bench.stage.position() == FOUND_UM
 
 
 def test_a_run_that_lacks_nothing_moves_nothing(info, bench, tmp_path):
