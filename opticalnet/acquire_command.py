@@ -94,9 +94,9 @@ def _print(console: "Console", result: "Acquisition") -> None:
         f" {result.seconds:.0f} s on the instrument's clock, {kind}",
         soft_wrap=True,
     )
-    if result.faults:
+    if result.faults is not None:
         told = ", ".join(f"{count:,} x {name}" for name, count in result.faults.items())
-        console.print(f"what went wrong, as rehearsed: {told}", soft_wrap=True)
+        console.print(f"what went wrong, as rehearsed: {told or 'nothing'}", soft_wrap=True)
     if result.path is None:
         duration = timedelta(seconds=round(result.seconds))
         console.print(

@@ -1,6 +1,6 @@
 """A scan in one call: settings to a run."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,7 +60,7 @@ class Acquisition:
     megabytes
         Of the run on disk, at most.
     faults
-        What went wrong in a rehearsal, and how often.
+        What went wrong in a rehearsal, and how often; ``None`` where nothing was to.
     """
 
     path: Path | None
@@ -70,7 +70,7 @@ class Acquisition:
     simulated: list[str]
     dose_j_per_cm2: float
     megabytes: float
-    faults: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] | None = None
 
 
 def plan_scan(

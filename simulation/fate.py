@@ -53,7 +53,8 @@ class Fate:
     def hits(self, name: str, probability: float) -> bool:
         """Say whether a fault happens now."""
         hit = bool(self.random(name).random() < probability)
-        self.counts[name] += hit
+        if hit:
+            self.counts[name] += 1
         return hit
 
     def delay(self, device: str) -> None:

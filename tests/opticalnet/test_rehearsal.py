@@ -135,7 +135,7 @@ def test_a_seed_repeats_whatever_the_disk_does(make_info, small_plan, whole, tmp
         order = Order()
         with RunWriter.create(folder / "run.zarr", info, disk=FaultyDisk(fate)) as writer:
             scan(info, with_faults(whole, fate), writer, order)
-        assert (fate.counts.pop("disk full") > 0) == (full > 0)
+        assert (fate.counts.pop("disk full", 0) > 0) == (full > 0)
         seen.append((order.seen, fate.counts))
     assert seen[0] == seen[1]
     order, counts = seen[0]
@@ -278,3 +278,12 @@ def test_wrong_schedules_are_told(command: Command, tmp_path, arguments, text, t
     (tmp_path / "storm.toml").write_text(text)
     outcome = command("acquire", "--faults", tmp_path / "storm.toml", *arguments)
     assert told in outcome.error
+
+
+def test_a_rehearsal_where_nothing_happened_says_so(command: Command, tmp_path: Path) -> None:
+    mask = save_mask(tmp_path / "mask.npy", "######", "#.....", "####..", "#.....")
+    (tmp_path / "calm.toml").write_text("[camera]\nlost = 1e-9\n")
+    outcome = command(
+        "acquire", "--sample", mask, "--dry-run", "--faults", tmp_path / "calm.toml"
+    )
+    assert "went wrong, as rehearsed: nothing" in outcome.out
