@@ -38,6 +38,9 @@ class DriftWatch:
         Take frames, and messages.
     keep
         Takes what was seen.
+    withdraw
+        Learns why nobody knows which frames since the look before are where they were
+        thought to be: the sample has jumped, or its landmark is lost.
     pause
         Asks whether to go on; raises if not.
     past
@@ -56,11 +59,12 @@ class DriftWatch:
         scanner: Scanner,
         log: ScanLog,
         keep: Callable[[Dither | LandmarkVisit], None],
+        withdraw: Callable[[str], None],
         pause: Callable[[str], None],
         past: tuple[Dither | None, dict[str, NDArray[np.float64]]],
     ) -> None:
         self._schedule, self._scanner = schedule, scanner
-        self._log, self._keep, self._pause = log, keep, pause
+        self._log, self._keep, self._withdraw, self._pause = log, keep, withdraw, pause
         self._filter = DriftFilter(ACROSS)
         learnt, visits = past
         self._focus = self._follower(learnt)
@@ -106,7 +110,7 @@ class DriftWatch:
         return x_um, y_um
 
     def visit(self, line: int) -> None:
-        """Look at the landmark before a line; pause if it is not to be found.
+        """Look at the landmark before a line, or after the last; pause if it is not found.
 
         Raises
         ------
@@ -121,14 +125,17 @@ class DriftWatch:
             self._visited_line, self._visited_s = -self._schedule.every_lines, -np.inf
             raise
         except DeviceError as error:
-            self._log.warning(f"no look at the landmark before line {line}: {error}")
+            self._log.warning(f"no look at the landmark {self._when(line)}: {error}")
             self._refocus()
             return
         self._visited_s, shift = look.started_s, look.shift
         self._is_lost = not self._search.believes(shift)
         drift_um = less(less(look.place_um, self._landmark.place_um), shift.shift_um)
+        doubt = "the landmark was lost by the next look"
         if not self._is_lost:
-            self._note(look.started_s, drift_um, shift.sd_um)
+            doubt = self._note(look.started_s, drift_um, shift.sd_um)
+        if doubt:
+            self._withdraw(doubt)
         out_of_reach = self._follow()
         seen = LandmarkVisit(
             visit=self._visits,
@@ -146,7 +153,7 @@ class DriftWatch:
         self._keep(seen)
         for drive, reason in out_of_reach.items():
             if drive not in self._overruled:
-                self._pause(f"before line {line} {reason}")
+                self._pause(f"{self._when(line)} {reason}")
                 self._overruled.add(drive)
         self._react(line, seen)
         self._refocus()
@@ -157,12 +164,18 @@ class DriftWatch:
             return None
         return FocusFollower(self._scanner, None if learnt is None else learnt.place_um[2])
 
-    def _note(self, time_s: float, drift_um: Place, sd_um: Place) -> None:
-        """Believe a look."""
+    def _note(self, time_s: float, drift_um: Place, sd_um: Place) -> str:
+        """Believe a look; say how the sample has jumped, if farther than is tolerated."""
+        timing = self._scanner.info.instrument.timing
         sd_nm = np.hypot(1000 * np.array(sd_um[:2]), _FLOOR_NM)
-        self._filter.look(time_s, 1000 * np.array(drift_um[:2]), sd_nm)
+        jump_nm = self._filter.look(time_s, 1000 * np.array(drift_um[:2]), sd_nm)
+        across_nm, along_nm = float(np.hypot(*jump_nm)), 0.0
         if self._focus is not None:
-            self._focus.look(time_s, drift_um[2], sd_um[2])
+            along_nm = self._focus.look(time_s, drift_um[2], sd_um[2])
+        if across_nm <= timing.position_tolerance_nm and along_nm <= timing.focus_tolerance_nm:
+            return ""
+        along = "" if self._focus is None else f" and {along_nm:.0f} nm along the beam"
+        return f"the sample had jumped by {across_nm:.0f} nm{along} by the next look"
 
     def _moved_um(self) -> tuple[float, float]:
         """By how much (x, y) the sample has moved by now, as far as anybody can say."""
@@ -196,6 +209,10 @@ class DriftWatch:
                 reasons["focus"] = str(error)
         return reasons
 
+    def _when(self, line: int) -> str:
+        is_last = line >= self._scanner.info.plan.rows
+        return "after the last line" if is_last else f"before line {line}"
+
     def _refocus(self) -> None:
         """Have the sample in its plane again, after looks from elsewhere."""
         if self._focus is None:
@@ -209,11 +226,11 @@ class DriftWatch:
         """Learn the landmark anew if it has changed; pause if it is lost."""
         if seen.is_believed:
             if seen.chi_squared > _RENEW_SHARE * self._schedule.max_chi_squared:
-                self._log.info(f"landmark learnt anew before line {line}: it has changed")
+                self._log.info(f"landmark learnt anew {self._when(line)}: it has changed")
                 self._learn_anew()
             return
         self._pause(
-            f"the landmark is lost before line {line}: expected a chi-squared up to"
+            f"the landmark is lost {self._when(line)}: expected a chi-squared up to"
             f" {self._schedule.max_chi_squared:g}, got {seen.chi_squared:.1f} and none better"
             f" within {1000 * REACH_UM:.0f} nm; check focus and laser, or raise"
             " --max-chi-squared; going on, frames are marked as displaced"

@@ -79,7 +79,7 @@ class DriftFilter:
         """
         self._covariance = self._doubt(_ANYWHERE_NM)
 
-    def look(self, time_s: float, drift_nm: Float64, sd_nm: Float64) -> None:
+    def look(self, time_s: float, drift_nm: Float64, sd_nm: Float64) -> Float64:
         """Take a look at the landmark.
 
         Parameters
@@ -88,20 +88,26 @@ class DriftFilter:
             Of the look; looks come in the order of their times.
         drift_nm, sd_nm
             (axes,), measured drift since the beginning, and its standard deviation.
+
+        Returns
+        -------
+        (axes,), how far the sample has jumped, nm; 0 along an axis where it has not.
         """
         self._advance(time_s / 60)
+        jump_nm = np.zeros(self._motion.axes)
         self.has_moved |= bool((np.abs(drift_nm) > _SURE_SIGMAS * sd_nm).any())
         for axis in range(self._motion.axes):
             state, covariance = self._state[axis], self._covariance[axis]
             innovation = drift_nm[axis] - state[0]
             variance = covariance[0, 0] + sd_nm[axis] ** 2
             if innovation**2 > _JUMP_SIGMAS**2 * variance:
-                state[0] = drift_nm[axis]
+                state[0], jump_nm[axis] = drift_nm[axis], innovation
                 self._covariance[axis] = np.diag([sd_nm[axis] ** 2, covariance[1, 1]])
                 continue
             gain = covariance[:, 0] / variance
             state += gain * innovation
             self._covariance[axis] = covariance - np.outer(gain, covariance[0])
+        return jump_nm
 
     def at(self, time_s: float) -> tuple[float, ...]:
         """Return the drift along each axis in nanometres at a time after the last look."""

@@ -5,6 +5,7 @@ neighbours keep their places. Whatever ends the scan, the stage is stopped, the 
 closed, and everything taken is on disk; see ``acquisition.parking``.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -32,6 +33,8 @@ from acquisition.writer import RunWriter
 
 _FINISH_ROUNDS: Final = 3
 """What is still in doubt after one gets more in the next."""
+_TRIES: Final = 3
+"""Of a point that was taken of a sample that had jumped."""
 
 
 Doubts = Callable[[], NDArray[np.float64]]
@@ -126,6 +129,8 @@ class _Scan:
             self.status[:] = writer.points.status
         self._watch: DriftWatch | None = None
         self._suspect: set[int] = set()
+        self._displaced: set[int] = set()
+        self._unconfirmed: list[tuple[int, int | None]] = []  # point, repeat; since a look
         self._repeats = 0
         if writer is not None:
             self._repeats = max(writer.points.repeats, default=-1) + 1
@@ -162,6 +167,8 @@ class _Scan:
         self._patience.save(RunWriter.flush)
         if doubts is not None:
             self._finish(doubts, looks)
+            self._look_once_more()
+            self._patience.save(RunWriter.flush)
 
     def _recall(self) -> None:
         """Know the good frames that are there, and which of them look wrong."""
@@ -185,19 +192,35 @@ class _Scan:
             return None
         past = (None, {}) if self._writer is None else self._writer.landmark_there()
         return DriftWatch(
-            schedule, self._scanner, self._log, self._keep, self._patience.pause, past
+            schedule,
+            self._scanner,
+            self._log,
+            self._keep,
+            self._withdraw,
+            self._patience.pause,
+            past,
         )
 
     def _take_again(self) -> None:
-        """Take once more what failed, and what looks wrong beside its neighbours."""
-        again = set(np.flatnonzero(self.status == Status.INVALID).tolist()) | self._suspect
-        done: set[int] = set()
-        while left := sorted(again - done):
+        """Take once more what failed, and what looks wrong beside its neighbours.
+
+        What was taken of a sample that had jumped is taken up to three times.
+        """
+        self._look_once_more()
+        again = set(np.flatnonzero(self.status == Status.INVALID).tolist())
+        tries: Counter[int] = Counter()
+        while left := sorted(self._in_doubt(again, tries)):
+            self._displaced.clear()
             for index in left:
                 self._take_all([self._plan.point(*divmod(index, self._plan.columns))])
                 self._stopping.check(StopLevel.LINE)
-            done.update(left)
-            again |= self._suspect  # what is bright now may stand beside what is black
+            tries.update(left)
+            self._look_once_more()
+
+    def _in_doubt(self, failed: set[int], tries: Counter[int]) -> set[int]:
+        """Return what is to be taken again; what is bright now may stand beside black."""
+        once = {index for index in failed | self._suspect if not tries[index]}
+        return once | {index for index in self._displaced if tries[index] < _TRIES}
 
     def _further_looks(self) -> int:
         """Return how many more looks at points in doubt there are to be."""
@@ -253,8 +276,7 @@ class _Scan:
         if frame.status is not Status.VALID:
             return
         self._repeats += 1
-        self._patience.save(lambda writer: writer.add(frame))
-        self._observer.frame(frame)
+        self._keep_frame(frame)
 
     def _take_all(self, points: list[ScanPoint]) -> None:
         """Take neighbouring points of a line, and look where the sample is when it is time."""
@@ -270,13 +292,21 @@ class _Scan:
     def _visit_if_due(self, row: int) -> bool:
         if self._watch is None or not self._watch.is_due(row):
             return False
+        self._visit(self._watch, row)
+        return True
+
+    def _look_once_more(self) -> None:
+        """Have a look at the landmark confirm the latest frames."""
+        if self._watch is not None and self._unconfirmed:
+            self._scanner.light(on=True)
+            self._visit(self._watch, self._plan.rows)
+
+    def _visit(self, watch: DriftWatch, row: int) -> None:
         while True:
             try:
-                self._watch.visit(row)
+                return watch.visit(row)
             except LightLost as error:
                 self._patience.wait_for_light(str(error))
-            else:
-                return True
 
     def _dated(self, frame: Frame) -> Frame:
         """Return a frame with where the sample was."""
@@ -289,9 +319,14 @@ class _Scan:
         self._suspect.discard(point.index)
         if frame.status is Status.VALID:
             self._suspect_beside(point)
+        self._keep_frame(frame)
+        self._patience.judge(frame)
+
+    def _keep_frame(self, frame: Frame) -> None:
+        if frame.status is Status.VALID and frame.drift_um is not None:
+            self._unconfirmed.append((frame.point.index, frame.repeat))
         self._patience.save(lambda writer: writer.add(frame))
         self._observer.frame(frame)
-        self._patience.judge(frame)
 
     def _frame(self, point: ScanPoint) -> Frame:
         while True:
@@ -306,7 +341,22 @@ class _Scan:
     def _correction_um(self) -> tuple[float, float]:
         return (0.0, 0.0) if self._watch is None else self._watch.correction_um()
 
+    def _withdraw(self, reason: str) -> None:
+        """Let the frames since the last look be taken again: some are not where they should be."""
+        frames, self._unconfirmed = self._unconfirmed, []
+        if not frames:
+            return
+        self._patience.save(RunWriter.flush)
+        self._patience.save(lambda writer: writer.withdraw(frames, reason))
+        indices = [index for index, repeat in frames if repeat is None]
+        self.status[indices] = Status.INVALID
+        self._displaced.update(indices)
+        self._suspect.difference_update(indices)
+        self._log.warning(f"{reason}: {len(frames)} frames since the look before are invalid")
+
     def _keep(self, seen: Dither | LandmarkVisit) -> None:
         self._patience.save(lambda writer: writer.add_landmark(seen))
         if isinstance(seen, LandmarkVisit):
+            if seen.is_believed:
+                self._unconfirmed.clear()
             self._observer.landmark(seen)

@@ -55,10 +55,14 @@ class FocusFollower:
                 " range_um in [focus]"
             )
 
-    def look(self, time_s: float, drift_um: float, sd_um: float) -> None:
-        """Take a look at the landmark: how far the drive is to go from its home."""
+    def look(self, time_s: float, drift_um: float, sd_um: float) -> float:
+        """Take a look at the landmark: how far the drive is to go from its home.
+
+        Returns by how many nanometres the sample has jumped; 0 if it has not.
+        """
         sd_nm = np.hypot([1000 * sd_um], _FLOOR_NM)
-        self._filter.look(time_s, np.array([1000 * drift_um]), sd_nm)
+        jump_nm = self._filter.look(time_s, np.array([1000 * drift_um]), sd_nm)
+        return float(np.abs(jump_nm[0]))
 
     def recall(self, correction_um: float) -> None:
         """Learn how far an earlier session followed; the next look says what it is now."""

@@ -36,7 +36,7 @@ class Frame:
     started_s
         Beginning of the exposure, seconds since the scan began.
     attempts
-        Tries it took.
+        Tries it took; none where a record only says that an earlier one holds no longer.
     status
         ``VALID`` or ``INVALID``.
     reason

@@ -108,6 +108,15 @@ class Points:
             self.columns[name][record.index] = fill if value is None else value
         self.crc32[record.index] = record.crc32
 
+    def record(self, index: int, repeat: int | None = None) -> PointRecord:
+        """Return what is known of a point that was taken, or of a further look at it."""
+        if repeat is not None:
+            return self.repeats[repeat]
+        values = {name: array[index].tolist() for name, array in self.columns.items()}
+        known = {name: v for name, v in values.items() if not np.isnan(v).any()}
+        known = {"readback_um": None} | known | {"status": Status(known["status"])}
+        return PointRecord(index=index, crc32=int(self.crc32[index]), **known)
+
     def forget(self, indices: list[int]) -> None:
         """Let some points be as if they had not been taken."""
         self.status[indices] = Status.PENDING
@@ -265,7 +274,8 @@ class Run:
         drift_um = np.where(unknown, points.columns["correction_um"], points.drift_um)
         places = [(points.readback_um[index], drift_um[index]) for index in indices]
         for slot, record in points.repeats.items():
-            if record.index // plan.columns == row and points.valid[record.index]:
+            is_good = record.status is Status.VALID and points.valid[record.index]
+            if record.index // plan.columns == row and is_good:
                 image = self._repeat(slot, record)
                 if image is None:
                     continue

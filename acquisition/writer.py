@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from acquisition.creation import create_run, discard_run
 from acquisition.disk import Disk, DurableStore, free_bytes, remove_unfinished
-from acquisition.frame import Dither, Frame, LandmarkVisit
+from acquisition.frame import Dither, Frame, LandmarkVisit, Status
 from acquisition.journal import JournalWriter, PointRecord
 from acquisition.landmark_store import LANDMARK_ARRAYS, write_dither
 from acquisition.store import POINT_ARRAYS, Points, Run, RunInfo
@@ -30,6 +30,8 @@ _LONGEST_WAIT_S: Final = 0.5
 _LOCK: Final = "writer.lock"
 _COPY_EVERY_S: Final = 2.0
 """The journal says it all; its copy in ``points/`` may be a little behind."""
+
+_Item = Frame | Dither | LandmarkVisit | PointRecord
 
 
 class RunWriter:
@@ -54,7 +56,7 @@ class RunWriter:
         self._unsaved = np.flatnonzero(self.points.taken).tolist()
         self._saved_s = 0.0
         self._journal = JournalWriter(run.path, reader.bytes_read, disk)
-        self._waiting: list[Frame | Dither | LandmarkVisit] = []
+        self._waiting: list[_Item] = []
         self._due_s = np.inf
         self._trouble: Exception | None = None
         self._closing = self._is_flushing = False
@@ -130,6 +132,16 @@ class RunWriter:
             self._changed.notify_all()
             self._raise_trouble()
 
+    def withdraw(self, frames: Sequence[tuple[int, int | None]], reason: str) -> None:
+        """Let frames on disk, by (point, repeat), be good no longer: records of no attempts."""
+        told = {"status": Status.INVALID, "reason": reason, "attempts": 0}
+        records = [self.points.record(*frame).changed(**told) for frame in frames]
+        with self._changed:
+            self._waiting += records
+            self._due_s = -np.inf
+            self._changed.notify_all()
+            self._raise_trouble()
+
     def flush(self) -> None:
         """Return once everything is on disk; ``RunStoreError`` if it takes it not."""
         with self._changed:
@@ -184,25 +196,28 @@ class RunWriter:
             return error
         return None
 
-    def _write(self, batch: Sequence[Frame | Dither | LandmarkVisit]) -> None:
+    def _write(self, batch: Sequence[_Item]) -> None:
         lines: dict[int, list[Frame]] = {}
+        taken_back: list[PointRecord] = []
         for item in batch:
             if isinstance(item, Frame) and item.repeat is not None:
                 self._write_repeat(item)
             elif isinstance(item, Frame):
                 lines.setdefault(item.point.row, []).append(item)
+            elif isinstance(item, PointRecord):
+                taken_back.append(item)
             else:
                 self._arrays.write_landmark(item)
                 self._done([item])
+        if taken_back:
+            self._enter(taken_back)
+            self._done(taken_back)
         for row, frames in lines.items():
             records = [PointRecord.of(frame) for frame in frames]
             columns = self.info.plan.columns
             in_line = self.points.valid[row * columns : (row + 1) * columns]
             self._arrays.write_images(row, frames, is_new=not in_line.any())
-            self._journal.append(records)
-            for record in records:
-                self.points.note(record)
-                self._unsaved.append(record.index)
+            self._enter(records)
             self._done(frames)
         if self._is_flushing or time.monotonic() > self._saved_s + _COPY_EVERY_S:
             self._save_points()
@@ -210,11 +225,17 @@ class RunWriter:
     def _write_repeat(self, frame: Frame) -> None:
         record = PointRecord.of(frame)
         self._arrays.write_repeat(frame)
-        self._journal.append([record])
-        self.points.note(record)
+        self._enter([record])
         self._done([frame])
 
-    def _done(self, items: Sequence[Frame | Dither | LandmarkVisit]) -> None:
+    def _enter(self, records: Sequence[PointRecord]) -> None:
+        """Have the journal tell of points, and know it."""
+        self._journal.append(records)
+        for record in records:
+            self.points.note(record)
+            self._unsaved += [] if record.repeat is not None else [record.index]
+
+    def _done(self, items: Sequence[_Item]) -> None:
         """Let go of what is on disk: no second try writes it again."""
         done = {id(item) for item in items}
         with self._changed:
