@@ -342,7 +342,7 @@ class _Scan:
         return (0.0, 0.0) if self._watch is None else self._watch.correction_um()
 
     def _withdraw(self, reason: str) -> None:
-        """Let what was taken since the last look be taken again: some is not where it should be."""
+        """Let what was taken since the last look be taken again: some is displaced."""
         frames, self._unconfirmed = self._unconfirmed, []
         if not frames:
             return

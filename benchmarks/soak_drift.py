@@ -6,8 +6,8 @@
 cent of every fault of stage, focus drive, shutter, camera and disk, and 20 further looks.
 Two moves in a thousand the sample jumps by 100 nm, and nothing says so; a look at the landmark
 before every line follows it. Where the beam really is, is known: a good frame is wrong if it
-was farther from its square, or the sample from its plane, than the scan tolerates. What is
-taken between a jump and the next look cannot be known by the scan, and is counted by itself.
+was farther from its square, or the sample from its plane, than the scan tolerates. What was
+taken between a jump and the next look must have been withdrawn, and is counted by itself.
 Hangs are left to ``soak.py``.
 """
 
@@ -61,17 +61,17 @@ class Truth(Seen):
     Attributes
     ----------
     off_nm
-        Of frames that the scan could know of, (x and y, z).
-    unknowable_nm
-        The same between a jump and the next look that was believed.
+        By (point, repeat) of frames that were good when taken, (x and y, z).
+    unknown
+        Those of them that were taken between a jump and the next look that was believed.
     visits
         Looks that were believed.
     """
 
     def __init__(self, points: int, bare: Instrument, fate: Fate) -> None:
         super().__init__(points)
-        self.off_nm: list[tuple[float, float]] = []
-        self.unknowable_nm: list[tuple[float, float]] = []
+        self.off_nm: dict[tuple[int, int | None], tuple[float, float]] = {}
+        self.unknown: set[tuple[int, int | None]] = set()
         self.visits = 0
         self._bare, self._fate, self._jumps_known = bare, fate, 0
 
@@ -92,8 +92,10 @@ class Truth(Seen):
         assert isinstance(focus, SimulatedFocus)
         off_um = np.subtract(stage.true_position_um(), frame.point.target_um)
         off_nm = 1000 * float(np.hypot(*off_um)), 1000 * abs(focus.defocus_um())
-        is_known = self._jumps == self._jumps_known
-        (self.off_nm if is_known else self.unknowable_nm).append(off_nm)
+        key = frame.point.index, frame.repeat
+        self.off_nm[key] = off_nm
+        (self.unknown.discard if self._jumps == self._jumps_known else self.unknown.add)(key)
+        self.taken_unknown += self._jumps != self._jumps_known
 
     @property
     def _jumps(self) -> int:
