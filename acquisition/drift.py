@@ -90,6 +90,7 @@ class DriftWatch:
         """Say whether it is time for a visit."""
         if self._landmark is None:
             return False
+        self._visited_line = min(self._visited_line, line)  # lines are taken again from here
         lines = line - self._visited_line
         seconds = self._scanner.seconds() - self._visited_s
         return lines >= self._schedule.every_lines or seconds >= self._schedule.every_s

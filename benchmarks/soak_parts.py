@@ -56,12 +56,15 @@ class Follower:
     ----------
     crc32
         (scan,), of the good frame that was acknowledged last at each point.
+    withdrawn
+        (scan,), whether a good frame has been withdrawn since.
     acknowledged
         How many good frames there were, those of points that were taken again included.
     """
 
     def __init__(self, run: Path, points: int) -> None:
         self.crc32 = np.full(points, NONE, np.int64)
+        self.withdrawn = np.zeros(points, bool)
         self.acknowledged = 0
         self._reader = JournalReader(run, points)
         self._end = threading.Event()
@@ -86,6 +89,7 @@ class Follower:
             if record.repeat is None:
                 is_good = record.status is Status.VALID
                 self.crc32[record.index] = record.crc32 if is_good else NONE
+                self.withdrawn[record.index] = not record.attempts
 
 
 class Seen(SilentObserver):
@@ -135,7 +139,7 @@ def lost(run: Run, follower: Follower, seen: Seen) -> int:
     """Count acknowledged frames that are not, in the end, what they were."""
     points = run.points()
     now = np.where(points.valid, points.crc32, NONE)
-    is_lost = (now != follower.crc32) | (now != seen.crc32)
+    is_lost = (now != follower.crc32) | ((now != seen.crc32) & ~follower.withdrawn)
     damaged = [index for row in range(run.info.plan.rows) for index in run.damaged(row, points)]
     return int(is_lost.sum()) + len(damaged) + len(run.damaged_repeats(points))
 

@@ -23,8 +23,8 @@ class LiveReconstruction:
     predictor
         Whose map it is. Frames may come in any order; it is handed whole lines, so its map is
         that of the finished run, bit for bit where one thread computes both. Points that are
-        taken again later round otherwise; further looks at good ones are left to the
-        finished run.
+        taken again later round otherwise, and what is withdrawn because the sample had
+        jumped still counts; further looks at good ones are left to the finished run.
     plan
         The scan.
     impression

@@ -253,8 +253,8 @@ def test_a_scan_in_a_terminal(terminal: Open, tmp_path: Path, tall_mask: Path) -
         r"rate +[\d,]+ points/s\n",
         r"time left +0:00:00\n",
         r"drift +\d+ \+- \d+ nm, none for certain\n",
-        # 100 points, and 52 + 2 looks of 8 frames at landmarks.
-        r"dose +0\.202 nJ \(6\.4e\+08 photons\)\n",
+        # 100 points, and 52 + 3 looks of 8 frames at landmarks.
+        r"dose +0\.205 nJ \(6\.5e\+08 photons\)\n",
         r"inverted +8 of 8 lines\n",
         r"undecided +\d+\.\d% ██\n",
         r"chi-squared +(0\.99|1\.0[0-2])\d\n",
