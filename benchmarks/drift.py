@@ -81,17 +81,17 @@ class Drifting:
 
 
 class Off(SilentObserver):
-    """Notes by how much the beam is off each square."""
+    """Notes by how much the beam was off each square, when it was taken last."""
 
     def __init__(self, stage: Drifting | None) -> None:
         self._stage = stage
-        self.off_um: list[np.ndarray] = []
+        self.off_um: dict[int, np.ndarray] = {}
         self.visits = 0
 
     def frame(self, frame: opticalnet.Frame) -> None:
         """Note a frame."""
         hidden = np.zeros(2) if self._stage is None else self._stage.hidden_um()
-        self.off_um.append(np.array(frame.correction_um) - hidden)
+        self.off_um[frame.point.index] = np.array(frame.correction_um) - hidden
 
     def landmark(self, visit: opticalnet.LandmarkVisit) -> None:
         """Count a visit."""
@@ -125,7 +125,7 @@ def measure(folder: Path, sample: Sample, *, drifts: bool, follows: bool) -> str
             devices = dataclasses.replace(devices, stage=stage)
         off = Off(stage)
         summary = scan(info, devices, writer, off)
-    rms_nm = 1000 * np.sqrt(np.mean(np.sum(np.square(off.off_um), axis=1)))
+    rms_nm = 1000 * np.sqrt(np.mean(np.sum(np.square(list(off.off_um.values())), axis=1)))
     result = opticalnet.reconstruct(out)
     assert Run(out).truth is not None
     assert result.stitched is not None

@@ -10,6 +10,7 @@ scan that pauses is told to go on.
 
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,18 +96,18 @@ class Bench:
 
 @dataclass
 class Notes(SilentObserver):
-    """Notes by how much each frame is off its square and out of focus."""
+    """Notes by how much each point was off its square and out of focus, when taken last."""
 
     bench: Bench
-    off_um: list[np.ndarray] = field(default_factory=list)
-    defocus_um: list[float] = field(default_factory=list)
+    off_um: dict[int, np.ndarray] = field(default_factory=dict)
+    defocus_um: dict[int, float] = field(default_factory=dict)
     visits: int = 0
     pauses: int = 0
 
     def frame(self, frame: opticalnet.Frame) -> None:
         """Note a frame."""
-        self.off_um.append(np.array(frame.correction_um) - self.bench.across_um())
-        self.defocus_um.append(self.bench.defocus_um())
+        self.off_um[frame.point.index] = np.array(frame.correction_um) - self.bench.across_um()
+        self.defocus_um[frame.point.index] = self.bench.defocus_um()
 
     def landmark(self, visit: opticalnet.LandmarkVisit) -> None:
         """Count a visit."""
@@ -122,9 +123,10 @@ class Notes(SilentObserver):
         print(f"warning: {message}")
 
 
-def rms_nm(errors_um: list[float] | list[np.ndarray]) -> float:
+def rms_nm(errors_um: Iterable[float] | Iterable[np.ndarray]) -> float:
     """Root mean square of lengths, (n,) or (n, 2)."""
-    squares = np.square(errors_um).reshape(len(errors_um), -1)
+    errors = np.array(list(errors_um))
+    squares = np.square(errors).reshape(len(errors), -1)
     return 1000 * float(np.sqrt(squares.sum(axis=1).mean()))
 
 
@@ -154,10 +156,10 @@ def measure(folder: Path, *, follows: bool) -> str:
     assert isinstance(dithers, zarr.Group)
     scores = opticalnet.reconstruct(out).stitched
     assert scores is not None
-    half = len(notes.off_um) // 2
+    before_um = [off for index, off in notes.off_um.items() if index < len(plan) // 2]
     return (
-        f"{summary.seconds / 3600:.2f} | {notes.visits} | {rms_nm(notes.defocus_um):.1f}"
-        f" | {rms_nm(notes.off_um):.1f} | {rms_nm(notes.off_um[:half]):.1f}"
+        f"{summary.seconds / 3600:.2f} | {notes.visits} | {rms_nm(notes.defocus_um.values()):.1f}"
+        f" | {rms_nm(notes.off_um.values()):.1f} | {rms_nm(before_um):.1f}"
         f" | {sum(1 for _ in dithers.group_keys()) - 1} | {notes.pauses}"
         f" | {scores.accuracy:.4f} | {time.perf_counter() - began_s:.0f} |"
     )
