@@ -159,7 +159,8 @@ def measure(folder: Path, *, follows: bool) -> str:
     before_um = [off for index, off in notes.off_um.items() if index < len(plan) // 2]
     return (
         f"{summary.seconds / 3600:.2f} | {notes.visits}"
-        f" | {rms_nm(notes.defocus_um.values()):.1f} | {rms_nm(notes.off_um.values()):.1f} | {rms_nm(before_um):.1f}"
+        f" | {rms_nm(notes.defocus_um.values()):.1f} | {rms_nm(notes.off_um.values()):.1f}"
+        f" | {rms_nm(before_um):.1f}"
         f" | {sum(1 for _ in dithers.group_keys()) - 1} | {notes.pauses}"
         f" | {scores.accuracy:.4f} | {time.perf_counter() - began_s:.0f} |"
     )
