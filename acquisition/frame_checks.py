@@ -80,7 +80,7 @@ class FrameChecks:
             raise LightLost(
                 f"camera: expected some light beside a frame of"
                 f" {self._brightest_beside(point):.0f} electrons per pixel, got"
-                f" {light_e:.1f}; check laser and shutter"
+                f" {light_e:z.1f}; check laser and shutter"
             )
         self.remember(point, image)
 
@@ -90,7 +90,7 @@ class FrameChecks:
         darkest_e, brightest_e = min(means_e), max(means_e)
         if brightest_e > _BLACK_E and darkest_e < _STEADY_SHARE * brightest_e:
             raise LightLost(
-                f"camera: expected the same light in all frames of a look, got {darkest_e:.1f}"
+                f"camera: expected the same light in all frames of a look, got {darkest_e:z.1f}"
                 f" to {brightest_e:.1f} electrons per pixel; check laser and shutter"
             )
 
